@@ -1,0 +1,51 @@
+"""What the settings file says of a cache, by which the directory describes itself to the CLI and to other processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from asgi_diskcache.settings import Settings
+
+FORMAT = 1
+"""What changes when older versions of the package cannot read the directory any more."""
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def described(settings: Settings, found: Mapping[str, object] | None) -> dict[str, object]:
+    """What the file says once these settings have joined; ``found`` is what it says now, of pages that stay."""
+    unsynced = found.get("unsynced_since_boot", "") if found else ""
+    if not settings.durable:
+        unsynced = boot_id()
+    described = {"asgi_diskcache": FORMAT, "unsynced_since_boot": unsynced, "options": settings.options()}
+    return json.loads(json.dumps(described))  # type: ignore[no-any-return]
+
+
+def is_ours(found: Mapping[str, object], settings: Settings) -> bool:
+    """Whether the pages of a directory with this settings file are ours: same names, same types, still on the disk."""
+    options, shape = found.get("options"), settings.shape()
+    return (
+        found.get("asgi_diskcache") == FORMAT
+        and found.get("unsynced_since_boot") in ("", boot_id())
+        and isinstance(options, dict)
+        and json.dumps({name: options.get(name) for name in shape}) == json.dumps(shape)
+    )
+
+
+def settings_in(found: Mapping[str, object], otherwise: Settings) -> Settings:
+    """The settings that such a file describes, or others where it cannot be understood."""
+    options = found.get("options")
+    try:
+        return Settings(**options) if isinstance(options, dict) else otherwise
+    except (TypeError, ValueError):
+        return otherwise
+
+
+def boot_id() -> str:
+    """What changes when the machine boots, or ``""`` where the system does not tell."""
+    try:
+        return _BOOT.read_text("utf-8").strip()
+    except OSError:
+        return ""
