@@ -1,0 +1,127 @@
+"""The middleware: every request to its answer, from the cache or from the app."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import cache_status
+from .cache import DiskCache
+from .exchange import Request
+from .hits import send_hit
+from .mapping import Page
+from .policy import ANSWERED, FILLING, refusal
+from .request_rules import is_excluded
+from .store import Unstorable
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that change nothing (RFC 9110 section 9.2.1)."""
+
+
+class DiskCacheMiddleware:
+    """Serves the pages of ``app`` from ``cache``, and stores those that say it all by their path and their bytes."""
+
+    def __init__(self, app: ASGIApp, cache: DiskCache | str | os.PathLike[str]) -> None:
+        """Wrap ``app``; ``cache`` is a ``DiskCache``, or the path of a directory for one with all defaults."""
+        self.app = app
+        self.cache = cache if isinstance(cache, DiskCache) else DiskCache(cache)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection; raises what the app raises."""
+        if scope["type"] == "http" and self._runs_on_asyncio():
+            await self._answer(scope, receive, send)
+        else:
+            if scope["type"] == "lifespan" and self.cache.enabled:
+                self.cache.store.join()
+            await self.app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        cache = self.cache
+        if cache.enabled:
+            cache.store.join()
+        request = cache.request_of(scope)
+        if request.method not in ("GET", "HEAD"):
+            await self._change(request, scope, receive, send)
+        elif reason := refusal(ANSWERED, request, cache):
+            await self._pass(request, cache_status.bypassed(reason), reason, scope, receive, send)
+        elif request.page and (entry := cache.store.open(request.page)):
+            cache.memory.hit()
+            await send_hit(entry, request, cache, send)
+        else:
+            await self._miss(request, scope, receive, send)
+
+    async def _miss(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        if reason := await self.fill(request, scope, receive, send):
+            await self._pass(request, cache_status.missed(reason), reason, scope, receive, send)
+
+    async def fill(self, request: Request, scope: Scope, receive: Receive, send: Send) -> str:
+        """Answer a miss by a render, as its leader or a follower; else give the reason why it is the app's own.
+
+        Nothing was sent and nothing received if there is a reason. Raises what the app raises.
+        """
+        cache, page = self.cache, request.page
+        assert page is not None
+        if reason := refusal(FILLING, request, cache) or cache.memory.refusal(page):
+            return reason
+        if render := cache.renders.joinable(page):
+            return "" if await render.follow(send) else render.outcome or "incomplete"
+        try:
+            claim = cache.store.claim(page)
+        except Unstorable as error:
+            return error.reason
+        await cache.renders.lead(self.app, scope, receive, send, claim, cache)
+        return ""
+
+    async def _pass(
+        self, request: Request, status: str, reason: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        self.cache.memory.declined(reason, request, self.cache)
+        await self.app(scope, receive, self._marking(send, status))
+
+    async def _change(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
+        cache, page = self.cache, request.page
+        marking = self._marking(send, cache_status.METHOD)
+        purges = cache.enabled and cache.purge_on_unsafe and request.method not in SAFE
+        if page is None or not purges or is_excluded(request, cache):
+            await self.app(scope, receive, marking)
+            return
+        changed = False
+
+        async def send_after_purge(message: Message) -> None:
+            nonlocal changed
+            if message["type"] == "http.response.start" and 200 <= message["status"] < 400:
+                changed = True
+                await self._purge(page)
+            await marking(message)
+
+        try:
+            await self.app(scope, receive, send_after_purge)
+        finally:
+            if changed:
+                await self._purge(page)
+
+    async def _purge(self, page: Page) -> None:
+        try:
+            await self.cache.purge(page.path, host=page.host)
+        except OSError as error:
+            self.cache.store.trouble.warn(error)
+
+    def _marking(self, send: Send, status: str) -> Send:
+        if not self.cache.cache_status:
+            return send
+
+        async def send_marked(message: Message) -> None:
+            start = message["type"] == "http.response.start"
+            await send(cache_status.marked(message, status) if start else message)
+
+        return send_marked
+
+    def _runs_on_asyncio(self) -> bool:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self.cache.store.trouble.say("loop", "the server does not run on asyncio: everything passes uncached")
+            return False
+        return True

@@ -1,0 +1,72 @@
+"""Batches: what is complete while the disk is busy goes there together, one hop to a thread for all."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import islice
+
+from .store import Draft, Store, in_thread
+
+MAX_BYTES = 64 << 20
+"""Bytes of bodies in memory that may wait for the disk; a page beyond them is not stored."""
+
+MAX_BATCH = 64
+"""Drafts in one batch: so long the lock is held, and so many directories are open, at most."""
+
+
+class Publisher:
+    """The drafts of one event loop on their way to the disk."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: dict[Draft, asyncio.Future[None]] = {}
+        self._bytes = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def publish(self, draft: Draft) -> str:
+        """Publish a draft, and wait for it; ``stored``, or the reason why it is not. The draft is spent."""
+        size = sum(map(len, draft.body))
+        if self._bytes + size > MAX_BYTES:
+            self._store.discard(draft)
+            return "busy"
+        self._bytes += size
+        try:
+            await self._enqueue(draft)
+        finally:
+            self._bytes -= size
+            if self._waiting.pop(draft, None):
+                self._store.discard(draft)
+        return draft.outcome
+
+    def _enqueue(self, draft: Draft) -> asyncio.Future[None]:
+        done = self._waiting[draft] = asyncio.get_running_loop().create_future()
+        if self._task is None:
+            self._task = asyncio.create_task(self._drain())
+        return done
+
+    async def _drain(self) -> None:
+        try:
+            while self._waiting:
+                await self._publish(dict(islice(self._waiting.items(), MAX_BATCH)))
+        finally:
+            self._task = None
+            for done in self._waiting.values():  # Left only by a loop that ends: whoever waits discards the draft.
+                _wake(done)
+
+    async def _publish(self, batch: dict[Draft, asyncio.Future[None]]) -> None:
+        for draft in batch:
+            del self._waiting[draft]
+        try:
+            await in_thread(self._store.publish, list(batch))
+        except OSError as error:
+            self._store.trouble.warn(error)
+            for draft in batch:
+                self._store.discard(draft)
+        finally:
+            for done in batch.values():
+                _wake(done)
+
+
+def _wake(done: asyncio.Future[None]) -> None:
+    if not (done.done() or done.get_loop().is_closed()):
+        done.set_result(None)

@@ -1,0 +1,259 @@
+"""A render: one app call for one page, fed to everybody who waits for it, and published when it is complete."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from . import cache_status
+from .body import Body, Reader
+from .exchange import Response, fields, filling_scope
+from .policy import STORED, refusal
+from .settings import Settings
+from .store import Claim, Draft, Store, log
+
+INFORMATIONAL = frozenset({"http.response.early_hint", "http.response.push", "http.response.debug"})
+"""Messages beside the response: for the leader's client only."""
+
+_FILTERED = frozenset({"headers", "query_string", "extensions"})
+
+Publish = Callable[[Draft], Awaitable[str]]
+
+
+class Broken(Exception):
+    """The app failed after its response had begun: the connection is aborted, so that nobody takes half for whole."""
+
+
+class Render:
+    """One app call, in a task of its own: no client slows it down, and none that leaves ends it."""
+
+    def __init__(self, scope: Scope, claim: Claim, settings: Settings, store: Store, publish: Publish) -> None:
+        """Mean to render what ``scope`` asks for; ``claim`` is released when the page is published, or is not."""
+        self.claim = claim
+        self._outer = scope
+        self._scope: Scope = filling_scope(scope, settings)
+        self._handed = dict(self._scope)
+        self._settings = settings
+        self._publish = publish
+        self._loop = asyncio.get_running_loop()
+        self._heard = self._loop.time()
+        self._body = Body(store, Draft(claim))
+        self._decided = asyncio.Event()
+        self._start: Message | None = None
+        self._response: Response | None = None
+        self._client: tuple[Receive, Send] | None = None
+        self._leader: Reader | None = None
+        self._passes = False
+        self._asked = False
+        self._returned = False
+        self._ended = False
+        self._turned = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._published = ""
+
+    @property
+    def outcome(self) -> str:
+        """``stored``, or the reason why not; ``""`` until that is known."""
+        return self._published or self._body.refusal
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the app has sent nothing for ``render_timeout`` seconds."""
+        return self._loop.time() - self._heard >= self._settings.render_timeout
+
+    async def lead(self, app: ASGIApp, receive: Receive, send: Send, done: Callable[[Render], None]) -> None:
+        """Call the app, feed this client, and stay until publication is decided, which ``done`` is told.
+
+        Raises what the app raises, and what ``send`` does. A cancelled leader leaves; the render goes on.
+        """
+        self._client = receive, send
+        self._task = asyncio.create_task(self._run(app, done))
+        self._task.add_done_callback(self._report)
+        try:
+            # From the beginning: what no reader waits for may be forgotten.
+            with self._body.reader() as reader:
+                self._leader = reader
+                await self._decided.wait()
+                error = await self._failure(reader, send) if self._start else None
+            await (self._stay(self._task, error) if self._start else self._task)
+        except asyncio.CancelledError:
+            self._client = None
+            if self._passes:
+                self._task.cancel()
+            raise
+
+    async def follow(self, send: Send) -> bool:
+        """Feed a client that came while the render was under way; ``False`` if it must make its own app call."""
+        if self._body.refusal:
+            return False
+        with self._body.reader() as reader:
+            await self._until_decided_or_silent()
+            if self._start is None:
+                return False
+            if await self._feed(reader, send, cache_status.COLLAPSED):
+                return True
+        raise Broken(f"the render of {self.claim.page.path} failed half-way")
+
+    async def _until_decided_or_silent(self) -> None:
+        while not self._decided.is_set() and not self.is_silent:
+            remaining = self._heard + self._settings.render_timeout - self._loop.time()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._decided.wait(), remaining)
+
+    async def _failure(self, reader: Reader, send: Send) -> Exception | None:
+        try:
+            await self._feed(reader, send, cache_status.STORED)
+        except Exception as error:
+            return error
+        return None
+
+    async def _stay(self, task: asyncio.Task[None], error: Exception | None) -> None:
+        await asyncio.wait([task])
+        if task.cancelled():
+            raise Broken(f"the render of {self.claim.page.path} was cancelled")
+        task.result()
+        if error:
+            raise error
+
+    async def _feed(self, reader: Reader, send: Send, status: str) -> bool:
+        assert self._start is not None
+        await send(cache_status.marked(self._start, status if self._settings.cache_status else ""))
+        while True:
+            piece = await reader.next()
+            last = reader.is_at_the_end
+            whole = last and self._is_complete
+            if piece or whole:
+                await send({"type": "http.response.body", "body": piece, "more_body": not whole})
+            if last:
+                return whole
+
+    @property
+    def _is_complete(self) -> bool:
+        return self._response is not None and self._response.complete
+
+    async def _run(self, app: ASGIApp, done: Callable[[Render], None]) -> None:
+        try:
+            try:
+                await app(self._scope, self._receive, self._send)
+                self._returned = True
+            finally:
+                self._end()
+            if draft := await self._body.finish():
+                self._published = await self._publish(draft)
+        finally:
+            self._body.release()
+            done(self)
+
+    def _end(self) -> None:
+        self._copy_back()
+        reason: str | None = "incomplete"
+        try:
+            reason = self._final_refusal() if self._returned else reason
+        finally:
+            if reason:
+                self._body.give_up(reason)
+            self._ended = True
+            self._body.end()
+            self._decided.set()
+            self._turned.set()
+
+    def _final_refusal(self) -> str | None:
+        if self._response is None or not self._is_complete:
+            return "incomplete"
+        lengths = self._response.headers.get("content-length", ())
+        if any(length.strip() != str(self._body.length) for length in lengths):
+            return "incomplete"
+        return refusal(STORED, self._response, self._settings)
+
+    async def _receive(self) -> Message:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self._turned.wait()
+        message: Message = {"type": "http.request"}
+        while (self._passes or self._body.refusal) and self._client and message["type"] == "http.request":
+            message = await self._client[0]()
+        return {"type": "http.disconnect"} if message["type"] == "http.request" else message
+
+    async def _send(self, message: Message) -> None:
+        self._heard = self._loop.time()
+        kind = message["type"]
+        if self._passes or (kind in INFORMATIONAL and not self._ended):
+            await self._pass(message)
+        elif kind == "http.response.start" and self._is_undecided:
+            await self._open(message)
+        elif kind == "http.response.body" and self._start and not self._body.ended:
+            await self._take(message)
+        elif self._is_undecided:
+            await self._refuse("incomplete", message)
+        else:
+            self._body.give_up("incomplete")
+            raise RuntimeError(f"unexpected ASGI message {kind!r} after the start of the response")
+
+    @property
+    def _is_undecided(self) -> bool:
+        return self._start is None and not self._ended
+
+    async def _open(self, message: Message) -> None:
+        message = {**message, "headers": list(message.get("headers", ()))}
+        self._response = Response(
+            path=self.claim.page.path,
+            status=message["status"],
+            headers=fields(message["headers"]),
+            now=time.time(),
+            scope=self._scope,
+            trailers=bool(message.get("trailers")),
+        )
+        if reason := refusal(STORED, self._response, self._settings):
+            await self._refuse(reason, message)
+        else:
+            self._copy_back()
+            self._start = message
+            self._decided.set()
+
+    async def _take(self, message: Message) -> None:
+        assert self._response is not None
+        last = not message.get("more_body", False)
+        if last:
+            self._response.complete = True
+        self._body.add(bytes(message.get("body", b"")), last)
+        self._response.length = self._body.length
+        if self._body.length > int(self._settings.max_body):
+            self._body.give_up("too-large")
+        if last:
+            self._turned.set()
+        await self._body.settle()
+        if self._body.refusal and not last and self._body.readers <= {self._leader}:
+            self._turned.set()  # Nobody else can come: the app hears of its own client again.
+            await asyncio.sleep(0)
+
+    async def _refuse(self, reason: str, message: Message) -> None:
+        self._body.give_up(reason)
+        self._copy_back()
+        self._passes = True
+        self._decided.set()
+        self._turned.set()
+        if self._client is None and self._task:
+            self._task.cancel()
+        await self._pass(message)
+
+    async def _pass(self, message: Message) -> None:
+        if self._client is None:  # As a server does with a client that left; the app hears of it when it asks.
+            await asyncio.sleep(0)
+            return
+        if message["type"] == "http.response.start" and self._settings.cache_status:
+            message = cache_status.marked(message, cache_status.missed(self.outcome))
+        await self._client[1](message)
+
+    def _copy_back(self) -> None:
+        for key, value in self._scope.items():
+            if key not in _FILTERED and self._handed.get(key, _FILTERED) is not value:
+                self._outer[key] = value
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) and self._client is None:
+            log.error("the render of %s failed after its client had left", self.claim.page.path, exc_info=error)

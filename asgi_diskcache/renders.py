@@ -1,0 +1,47 @@
+"""The renders under way in one event loop: at most one that may be joined for each page."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .mapping import Page
+from .memory import Memory
+from .publisher import Publisher
+from .render import Render
+from .settings import Settings
+from .store import Claim, Store, log
+
+
+class Renders:
+    """Who leads and who follows."""
+
+    def __init__(self, store: Store, memory: Memory) -> None:
+        self._store = store
+        self._memory = memory
+        self._publisher = Publisher(store)
+        self._open: dict[Page, Render] = {}
+
+    def joinable(self, page: Page) -> Render | None:
+        """The render that a request for this page may follow: not silent for long, and not purged since it began."""
+        render = self._open.get(page)
+        if render is None or render.is_silent or self._store.outdated(render.claim):
+            return None
+        return render
+
+    async def lead(
+        self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, claim: Claim, settings: Settings
+    ) -> None:
+        """Render a page for its first client; whoever comes meanwhile may follow. Raises what the app raises."""
+        render = Render(scope, claim, settings, self._store, self._publisher.publish)
+        self._open[claim.page] = render
+        await render.lead(app, receive, send, self._done)
+
+    def _done(self, render: Render) -> None:
+        page = render.claim.page
+        if self._open.get(page) is render:
+            del self._open[page]
+        self._memory.rendered(page, render.outcome, render.claim.position)
+        level = logging.INFO if render.outcome == "stored" else logging.DEBUG
+        log.log(level, "%s: %s (%s)", page.path, render.outcome or "incomplete", page.file)
