@@ -1,0 +1,1 @@
+"""A bundled site that is slow on purpose, and a tour that shows what the cache makes of it."""
