@@ -265,6 +265,23 @@ def test_a_tree_of_pages_without_settings_is_adopted_and_served(tmp_path: Path) 
     assert put(cache, "/a/b") == "stored"
 
 
+def test_files_that_were_there_before_the_cache_are_set_aside_and_never_deleted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.png").write_bytes(b"mine")
+    assert put(a_cache(tmp_path, version="1"), "/page") == "stored"
+    assert a_cache(tmp_path, version="2").store.join()
+    assert os.listdir(tmp_path) == [".asgi_diskcache"]
+    (aside,) = (tmp_path / ".asgi_diskcache").glob("replaced-*")
+    assert (aside / "photos" / "me.png").read_bytes() == b"mine"
+    assert str(aside) in warnings(caplog)[0]
+    assert put(a_cache(tmp_path, version="2"), "/page") == "stored"
+    assert a_cache(tmp_path, version="3").store.join()
+    eventually(lambda: not list((tmp_path / ".asgi_diskcache").glob("trash*")), "the trash to be emptied")
+    assert list((tmp_path / ".asgi_diskcache").glob("replaced-*")) == [aside]
+
+
 def test_drafts_of_a_process_that_is_no_more_are_removed_by_the_next(tmp_path: Path) -> None:
     source = """if True:
         import os, sys

@@ -89,13 +89,24 @@ class Control:
         """Replace the settings file; the caller holds the lock. Raises ``OSError``."""
         files.replace(self.settings, json.dumps(settings, indent=1).encode())
 
+    def visible(self) -> list[str]:
+        """The names in the cache directory that could be pages or hold some. Raises ``OSError``."""
+        return [name for name in os.listdir(self._root) if not name.startswith(".")]
+
     def throw_away(self) -> None:
         """Remove every page at once, moving it to the trash; the caller holds the lock. Raises ``OSError``."""
         trash = self.directory / f"trash-{secrets.token_hex(8)}"
         trash.mkdir()
-        for name in os.listdir(self._root):
-            if not name.startswith("."):
-                self._move(name, trash)
+        for name in self.visible():
+            self._move(name, trash)
+
+    def set_aside(self) -> Path:
+        """Move every page to a directory that stays, and give it; the caller holds the lock. Raises ``OSError``."""
+        aside = self.directory / f"replaced-{secrets.token_hex(8)}"
+        aside.mkdir()
+        for name in self.visible():
+            (self._root / name).rename(aside / name)
+        return aside
 
     def empty_trash(self) -> None:
         """Delete what was thrown away, now or by a process that did not live to do it, in a thread of its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from asgi_diskcache.settings import Settings
@@ -14,12 +14,22 @@ FORMAT = 1
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
-def described(settings: Settings, found: Mapping[str, object] | None) -> dict[str, object]:
-    """What the file says once these settings have joined; ``found`` is what it says now, of pages that stay."""
+def described(
+    settings: Settings, found: Mapping[str, object] | None, visible: Callable[[], list[str]]
+) -> dict[str, object]:
+    """What the file says once these settings have joined; ``found`` is what it says now, of pages that stay.
+
+    ``visible`` gives the names that are there: where nothing was described yet, they are somebody else's files.
+    """
     unsynced = found.get("unsynced_since_boot", "") if found else ""
     if not settings.durable:
         unsynced = boot_id()
-    described = {"asgi_diskcache": FORMAT, "unsynced_since_boot": unsynced, "options": settings.options()}
+    described = {
+        "asgi_diskcache": FORMAT,
+        "adopted": found.get("adopted", True) if found is not None else bool(visible()),
+        "unsynced_since_boot": unsynced,
+        "options": settings.options(),
+    }
     return json.loads(json.dumps(described))  # type: ignore[no-any-return]
 
 

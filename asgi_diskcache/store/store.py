@@ -168,18 +168,22 @@ class Store:
             if self._seen:
                 self._retire()
                 return False
-            self._take_over()
+            self._take_over(found)
             found = None
-        if found != (wanted := described(self.settings, found)):
+        if found != (wanted := described(self.settings, found, self.control.visible)):
             self.control.write_settings(wanted)
         self.control.journal.ensure()
         self._seen = self._look()
         return True
 
-    def _take_over(self) -> None:
-        self.trouble.say("taken-over", f"{self.root}: written with other settings or before a reboot, so emptied now")
+    def _take_over(self, found: Mapping[str, object]) -> None:
+        said = f"{self.root}: written with other settings or before a reboot, so emptied now"
         # In this order: a kill at any moment leaves old settings with old pages, or no pages at all.
-        self.control.throw_away()
+        if found.get("adopted") is False:
+            self.control.throw_away()
+        elif self.control.visible():
+            said += f"; it held files before it was a cache: find them in {self.control.set_aside()}, or remove them"
+        self.trouble.say("taken-over", said)
         self.control.journal.end()
 
     def _retire(self) -> None:
