@@ -13,11 +13,8 @@ from .exchange import Request
 from .hits import send_hit
 from .mapping import Page
 from .policy import ANSWERED, FILLING, refusal
-from .request_rules import is_excluded
+from .request_rules import may_change_its_page
 from .store import Unstorable
-
-SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-"""Methods that change nothing (RFC 9110 section 9.2.1)."""
 
 
 class DiskCacheMiddleware:
@@ -81,13 +78,11 @@ class DiskCacheMiddleware:
         await self.app(scope, receive, self._marking(send, status))
 
     async def _change(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
-        cache, page = self.cache, request.page
+        page, changed = request.page, False
         marking = self._marking(send, cache_status.METHOD)
-        purges = cache.enabled and cache.purge_on_unsafe and request.method not in SAFE
-        if page is None or not purges or is_excluded(request, cache):
+        if page is None or not may_change_its_page(request, self.cache):
             await self.app(scope, receive, marking)
             return
-        changed = False
 
         async def send_after_purge(message: Message) -> None:
             nonlocal changed

@@ -21,6 +21,9 @@ IDENTITY_HEADERS = (
 OVERRIDE_HEADERS = ("X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override")
 """Request headers by which a GET becomes another method."""
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""Methods that change nothing (RFC 9110 section 9.2.1)."""
+
 IDENTITY = Names(IDENTITY_HEADERS, headers=True)
 
 
@@ -128,3 +131,12 @@ def _has_controls(value: str) -> bool:
     return not value.isprintable() and any(
         (character < " " and character != "\t") or character == "\x7f" for character in value
     )
+
+
+# Who purges.
+
+
+def may_change_its_page(request: Request, settings: Settings) -> bool:
+    """Whether this request, if it succeeds, purges the page of its own path."""
+    unsafe = settings.enabled is not False and settings.purge_on_unsafe and request.method not in SAFE
+    return unsafe and request.page is not None and not is_excluded(request, settings)

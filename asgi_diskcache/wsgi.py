@@ -15,10 +15,10 @@ from .bridge import CALL, Bridged, Call, Renderer, StartResponse, WSGIApp
 from .cache import DiskCache
 from .exchange import Request, filling_headers
 from .hits import PIECE
-from .middleware import SAFE, DiskCacheMiddleware
+from .middleware import DiskCacheMiddleware
 from .policy import ANSWERED, FILLING, refusal
 from .replies import Reply, reply_to
-from .request_rules import is_excluded
+from .request_rules import may_change_its_page
 from .store import Entry
 
 Environ = MutableMapping[str, Any]
@@ -73,11 +73,9 @@ class WSGIDiskCacheMiddleware:
         return self.app(environ, self._marking(start_response, status))
 
     def _change(self, request: Request, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        marking = self._marking(start_response, cache_status.METHOD)
-        purges = self.cache.enabled and self.cache.purge_on_unsafe and request.method not in SAFE
-        if request.page is None or not purges or is_excluded(request, self.cache):
+        marking, changed = self._marking(start_response, cache_status.METHOD), False
+        if not may_change_its_page(request, self.cache):
             return self.app(environ, marking)
-        changed = False
 
         def start_after_purge(status: str, *rest: Any) -> Callable[[bytes], object]:
             nonlocal changed
