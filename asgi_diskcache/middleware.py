@@ -14,7 +14,7 @@ from .hits import send_hit
 from .mapping import Page
 from .policy import ANSWERED, FILLING, refusal
 from .request_rules import may_change_its_page
-from .store import Unstorable
+from .store import Entry, Unstorable
 
 
 class DiskCacheMiddleware:
@@ -44,10 +44,13 @@ class DiskCacheMiddleware:
         elif reason := refusal(ANSWERED, request, cache):
             await self._pass(request, cache_status.bypassed(reason), reason, scope, receive, send)
         elif request.page and (entry := cache.store.open(request.page)):
-            cache.memory.hit()
-            await send_hit(entry, request, cache, send)
+            await self._hit(entry, request, send)
         else:
             await self._miss(request, scope, receive, send)
+
+    async def _hit(self, entry: Entry, request: Request, send: Send) -> None:
+        self.cache.memory.hit()
+        await send_hit(entry, request, self.cache, send)
 
     async def _miss(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         if reason := await self.fill(request, scope, receive, send):
@@ -56,19 +59,32 @@ class DiskCacheMiddleware:
     async def fill(self, request: Request, scope: Scope, receive: Receive, send: Send) -> str:
         """Answer a miss by a render, as its leader or a follower; else give the reason why it is the app's own.
 
+        A page that came since it was looked for is a hit after all.
+
         Nothing was sent and nothing received if there is a reason. Raises what the app raises.
         """
         cache, page = self.cache, request.page
         assert page is not None
         if reason := refusal(FILLING, request, cache) or cache.memory.refusal(page):
             return reason
+        if landing := cache.renders.landing(page):
+            await landing.settled()
         if render := cache.renders.joinable(page):
             return "" if await render.follow(send) else render.outcome or "incomplete"
+        return await self._lead(request, scope, receive, send)
+
+    async def _lead(self, request: Request, scope: Scope, receive: Receive, send: Send) -> str:
+        cache, page = self.cache, request.page
+        assert page is not None
         try:
             claim = cache.store.claim(page)
         except Unstorable as error:
             return error.reason
-        await cache.renders.lead(self.app, scope, receive, send, claim, cache)
+        if claim.found and (entry := cache.store.open(page)):
+            cache.store.release(claim)
+            await self._hit(entry, request, send)
+        else:
+            await cache.renders.lead(self.app, scope, receive, send, claim, cache)
         return ""
 
     async def _pass(

@@ -41,7 +41,8 @@ class Render:
         self._publish = publish
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
-        self._body = Body(store, Draft(claim))
+        self._draft = Draft(claim)
+        self._body = Body(store, self._draft)
         self._decided = asyncio.Event()
         self._start: Message | None = None
         self._response: Response | None = None
@@ -54,6 +55,7 @@ class Render:
         self._turned = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._published = ""
+        self._settled = asyncio.Event()
 
     @property
     def outcome(self) -> str:
@@ -64,6 +66,15 @@ class Render:
     def is_silent(self) -> bool:
         """Whether the app has sent nothing for ``render_timeout`` seconds."""
         return self._loop.time() - self._heard >= self._settings.render_timeout
+
+    @property
+    def is_landing(self) -> bool:
+        """Whether the page is getting its name, so that who does not find it there must not be given this one."""
+        return self._draft.landing
+
+    async def settled(self) -> None:
+        """Wait until publication is decided."""
+        await self._settled.wait()
 
     async def lead(self, app: ASGIApp, receive: Receive, send: Send, done: Callable[[Render], None]) -> None:
         """Call the app, feed this client, and stay until publication is decided, which ``done`` is told.
@@ -147,6 +158,7 @@ class Render:
         finally:
             self._body.release()
             done(self)
+            self._settled.set()
 
     def _end(self) -> None:
         self._copy_back()

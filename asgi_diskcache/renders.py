@@ -26,9 +26,14 @@ class Renders:
     def joinable(self, page: Page) -> Render | None:
         """The render that a request for this page may follow: not silent for long, and not purged since it began."""
         render = self._open.get(page)
-        if render is None or render.is_silent or self._store.outdated(render.claim):
+        if render is None or render.is_silent or render.is_landing or self._store.outdated(render.claim):
             return None
         return render
+
+    def landing(self, page: Page) -> Render | None:
+        """The render of this page that is getting its name now: look for the file, and else wait until it has."""
+        render = self._open.get(page)
+        return render if render and render.is_landing else None
 
     async def lead(
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, claim: Claim, settings: Settings

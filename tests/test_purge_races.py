@@ -23,6 +23,8 @@ from disks import drafts_below, is_locked, needs_strace
 from harness import Spy, a_cache, assert_stored, eventually, file_of, free_port, listens, rounds, serving
 
 from asgi_diskcache import DiskCache, DiskCacheMiddleware
+from asgi_diskcache.mapping import Page
+from asgi_diskcache.store import Entry
 
 PATH = "/section/page"
 
@@ -333,3 +335,38 @@ def test_a_purge_waits_for_a_rename_that_is_under_way_and_removes_what_it_made(t
             assert_stored(cache, PATH, b"version %d" % version)
             cache.purge_sync("/section/**")
     assert met > rounds(10) // 2, "no purge met a rename that was under way"
+
+
+def test_rm_of_a_page_whose_render_has_just_been_published_is_seen_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, app = a_cache(tmp_path), Held()
+    named, asked, done = threading.Event(), threading.Event(), threading.Event()
+    rename, look = os.rename, cache.store.open
+
+    def rename_and_wait(name: Any, target: Any, **options: Any) -> None:
+        rename(name, target, **options)
+        if target == "page" and not named.is_set():
+            named.set()
+            assert done.wait(30)
+
+    def look_and_tell(page: Page) -> Entry | None:
+        found = look(page)
+        if named.is_set():
+            asked.set()
+        return found
+
+    monkeypatch.setattr("asgi_diskcache.store.publishing.os.rename", rename_and_wait)
+    monkeypatch.setattr(cache.store, "open", look_and_tell)
+    app.gate.open()
+    with serving(DiskCacheMiddleware(app, cache)) as port, Client(port, PATH) as first:
+        assert first.rest() == b"version 1"
+        assert named.wait(30)
+        app.current = 2
+        file_of(cache, PATH).unlink()
+        with Client(port, PATH) as second:
+            assert asked.wait(30)
+            done.set()
+            assert second.rest() == b"version 2"
+    assert app.calls == 2
+    assert_stored(cache, PATH, b"version 2")

@@ -28,6 +28,8 @@ class Draft:
     """Whether what stands at the target holds the same bytes."""
     second: int = 0
     """When it was written, in seconds since the epoch."""
+    landing: bool = False
+    """Whether it is about to get its name, or has it: what is missing there by now was removed."""
     outcome: str = "disk"
     """``stored``, or the reason why it is not."""
     spent: bool = False

@@ -95,12 +95,14 @@ class Places:
             os.close(self._open.popitem()[1].descriptor)
 
     def still_there(self, claim: Claim) -> bool:
-        """Whether the claim's directory still has the name that it had."""
+        """Whether the claim's directory still has the name that it had, and what stood at the target still does."""
         try:
             status = os.stat(self._root.joinpath(*claim.present), follow_symlinks=False)
-        except OSError:
+            named = (status.st_dev, status.st_ino) == claim.place.inode
+            name = claim.page.file.rpartition("/")[2]
+            return named and (claim.found is None or identity(name, claim.place.descriptor) == claim.found)
+        except (OSError, Unstorable):
             return False
-        return (status.st_dev, status.st_ino) == claim.place.inode
 
     def _share(self, descriptor: int) -> Place:
         status = os.fstat(descriptor)

@@ -107,7 +107,7 @@ class Publishing:
                 draft.outcome = self.outcome_of(error, draft)
 
     def _rename(self, draft: Draft, now: Position, newest: int) -> None:
-        claim = draft.claim
+        claim, draft.landing = draft.claim, True
         if self._was_purged(draft, now) or not self._places.still_there(claim):
             draft.outcome = "purged"
         elif identity(draft.target_name, draft.directory) != claim.found:

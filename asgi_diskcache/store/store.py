@@ -108,7 +108,7 @@ class Store:
             return True
 
     def outdated(self, claim: Claim) -> bool:
-        """Whether the page was purged since, or its directory removed: by ``rm -rf`` or by ``mv``."""
+        """Whether the page was purged since, or what stood there was removed: by ``rm`` or by ``mv``."""
         return self.purged(claim.page, claim.position) or not self._places.still_there(claim)
 
     def begin_spool(self, draft: Draft) -> None:
