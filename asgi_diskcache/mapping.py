@@ -136,6 +136,11 @@ def host_directory(host: str) -> str | None:
     return name if name and name[0] != "[" and len(name) <= MAX_SEGMENT else None
 
 
+def is_never_stored(pattern: str) -> bool:
+    """Whether this text of a pattern holds a character that no stored path has, so that it matches none."""
+    return _ESCAPED.search(pattern.replace("*", "")) is not None
+
+
 def has_capitals(file: str) -> bool:
     """Whether a directory that takes capitals for small letters may know this file by another name."""
     return file != file.casefold()
@@ -153,6 +158,7 @@ def _is_safe(path: str, file: str, settings: Settings) -> bool:
         and not _ESCAPED.search(file)
         and unicodedata.is_normalized("NFC", file)
         and all(map(_is_safe_segment, segments))
+        and path[-1] not in ". "
         and not _takes_the_index(path, segments, settings)
         and not _takes_the_suffix(path, settings)
         and (settings.declared_type(path) is not None or not any(map(is_executed, segments)))
