@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import re
 import shlex
 import sys
 from contextlib import redirect_stdout, suppress
@@ -19,8 +17,8 @@ from .cache import DiskCache
 from .calling import Origin
 from .complaints import app_errors, usage_errors, write_errors
 from .explaining import Explanation, explain
+from .front_commands import config_command, doctor_command
 from .hosts import LOOPBACK
-from .loading import load_cache
 from .serving import Site, send_at_once
 
 PORT = click.IntRange(0, 65535)
@@ -200,7 +198,7 @@ def purge(
         raise click.UsageError("no PATTERN: name what to purge, such as '/blog/**', or give --all")
     with usage_errors(), write_errors():
         with redirect_stdout(sys.stderr):
-            opened = open_cache(cache, app_dir)
+            opened = options.open_cache(cache, app_dir)
         if host and not opened.per_host:
             raise ValueError("--host is for caches with per_host=True: this one has the same pages for every host")
         if dry_run or older_than is not None:
@@ -221,8 +219,5 @@ def print_purged(pages: list[str], count: int, dry_run: bool, as_json: bool) -> 
     click.echo(f"{count} {'page' if count == 1 else 'pages'} {'would be purged' if dry_run else 'purged'}")
 
 
-def open_cache(cache: str, app_dir: str) -> DiskCache:
-    """The cache that CACHE means. Raises ``LoadError`` or ``ValueError``."""
-    if os.path.isdir(cache) or not re.match(r"[\w.]+:|config:", cache):
-        return DiskCache.of_directory(cache)
-    return load_cache(cache, app_dir=app_dir)
+main.add_command(config_command)
+main.add_command(doctor_command)

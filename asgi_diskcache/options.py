@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,8 +11,10 @@ from typing import Any, TypeVar
 
 import click
 
+from .cache import DiskCache
 from .checks import DEFAULT_HEADERS
 from .hosts import LOOPBACK
+from .loading import load_cache
 from .serving import Site
 from .settings import ANALYTICS_COOKIES, SESSION_COOKIES, TRACKING_PARAMETERS, VARIANT_HEADERS
 
@@ -136,6 +139,22 @@ def age(context: click.Context, parameter: click.Parameter, value: str | None) -
     if match is None:
         raise click.BadParameter(f"{value!r} is no age: write it as 90s, 15m, 1h or 7d")
     return float(match[1]) * _UNITS[match[2]]
+
+
+def open_cache(cache: str, app_dir: str) -> DiskCache:
+    """The cache that CACHE means. Raises ``LoadError`` or ``ValueError``."""
+    if os.path.isdir(cache) or not re.match(r"[\w.]+:|config:", cache):
+        return DiskCache.of_directory(cache)
+    return load_cache(cache, app_dir=app_dir)
+
+
+def pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Pairs of ``/PREFIX/=DIRECTORY`` texts."""
+    found = [(value.partition("=")[0], value.partition("=")[2]) for value in values]
+    for prefix, directory in found:
+        if not directory:
+            raise click.BadParameter(f"{prefix!r} has no directory: write it as /static/=/srv/site/static")
+    return tuple(found)
 
 
 def call(configured: Mapping[str, object], changed: Mapping[str, object]) -> str:

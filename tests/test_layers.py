@@ -30,8 +30,8 @@ LAYERS: dict[str, set[str]] = {
     },
     "disk": {"store"},
     "async": {"body", "render", "renders", "publisher", "memory", "cache", "middleware", "hits"},
-    "edges": {"__init__", "wsgi", "bridge", "loading", "calling", "explaining", "serving", "demo"},
-    "shell": {"cli", "options", "complaints", "__main__"},
+    "edges": {"__init__", "wsgi", "bridge", "loading", "calling", "explaining", "serving", "servers", "doctor", "demo"},
+    "shell": {"cli", "front_commands", "options", "complaints", "__main__"},
 }
 """From the lowest to the highest: a package stands for all its modules."""
 

@@ -1,0 +1,243 @@
+"""Apache 2.4: mod_rewrite serves a page's file if there is one, and passes every other request to the app."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from textwrap import indent
+from urllib.parse import quote
+
+from asgi_diskcache import media_types
+from asgi_diskcache.cache import DiskCache
+from asgi_diskcache.checks import refuse
+from asgi_diskcache.forwarding import HEADERS
+
+from . import rules
+from .apache_text import HTTP, REMOVED, SITE, TEMPLATES, TLS, expression, quoted, rewritten, searched, valued
+from .front import Front
+
+_SUBJECTS = {
+    "method": "%{REQUEST_METHOD}",
+    "host": "%{HTTP:Host}",
+    "target": "%{ENV:DISKCACHE_TARGET}",
+    "path": "%{REQUEST_URI}",
+    "query": "%{QUERY_STRING}",
+}
+_PRESENT = ((".", False),)
+_TEXTUAL = re.compile(r"text/.*|.*[/+](?:javascript|json|n-triples|xml|yaml)")
+_PROXY_KEEPS = ("X-Forwarded-For", "X-Forwarded-Proto")
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the rules stand: in a virtual host, or in ``.htaccess``, after which Apache starts over."""
+
+    name: str
+    file: str
+    """The start of a file's name, as ``-s`` tests it."""
+    goes_to: str
+    """The same, as the rule gives it: a file, or a URL path below DocumentRoot."""
+    host: str
+    """What the directory of the host is taken from."""
+    path: str
+    """The path of a page that is being served, in an expression."""
+    only: str
+    """What keeps a directive to hits where no <Directory> does."""
+
+
+def _virtual_host(front: Front) -> _Place:
+    root = rewritten(front.root)
+    return _Place("server", root, root, "${DISKCACHE_LOWER:%{HTTP:Host}}", "%{REQUEST_URI}", "")
+
+
+def _document_root(front: Front) -> _Place:
+    name = front.root.rpartition("/")[2]
+    file, url = f"%{{DOCUMENT_ROOT}}/{rewritten(name)}", f"/{rewritten(quote(name))}"
+    path, only = "reqenv('REDIRECT_DISKCACHE_PATH')", " env=REDIRECT_DISKCACHE"
+    return _Place("htaccess", file, url, "%{HTTP:Host}", path, only)
+
+
+def _site(cache: DiskCache, front: Front) -> str:
+    address, port = front.listens_at
+    redirect = front.tls_cert and not front.listen
+    inside = f"{_names(front)}{_tls(front)}\n{_inside(cache, front, _virtual_host(front))}"
+    return SITE.format(
+        origin=_origin(front),
+        modules=HTTP.format(ssl=" ssl http2" if front.tls_cert else ""),
+        redirect=TEMPLATES["redirect"].format(names=indent(_names(front), "    ")) if redirect else "",
+        address=f"{address or '*'}:{port}",
+        inside=indent(inside, "    "),
+    )
+
+
+def _http(cache: DiskCache, front: Front) -> str:
+    return f"{_origin(front)}# Nothing is needed beside the <VirtualHost>.\n{HTTP.format(ssl='')}"
+
+
+def _server(cache: DiskCache, front: Front) -> str:
+    return f"{_origin(front)}{HTTP.format(ssl='')}\n{_inside(cache, front, _virtual_host(front))}"
+
+
+def _htaccess(cache: DiskCache, front: Front) -> str:
+    return f"{_origin(front)}{HTTP.format(ssl='')}{_inside(cache, front, _document_root(front))}"
+
+
+PARTS: dict[str, Callable[[DiskCache, Front], str]] = {
+    "site": _site,
+    "http": _http,
+    "server": _server,
+    "htaccess": _htaccess,
+}
+"""The texts that Apache can be given: ``server`` goes inside a virtual host, ``htaccess`` into its DocumentRoot."""
+
+
+def _inside(cache: DiskCache, front: Front, place: _Place) -> str:
+    if set(front.root) & set("*?[]"):
+        refuse("root", front.root, "leave out '*', '?' and brackets, which Apache takes for patterns in <Directory>")
+    hits = _hits(cache, place)
+    return TEMPLATES[place.name].format(
+        removed=REMOVED,
+        static="".join(_static(prefix, directory, place) for prefix, directory in front.static),
+        unless_static="".join(f" && %{{REQUEST_URI}} !~ m#^{re.escape(prefix)}#" for prefix, _ in front.static),
+        upstream=f"http://{front.upstream_address}",
+        websocket=f"ws://{front.upstream_address}",
+        lower='RewriteMap "DISKCACHE_LOWER" "int:tolower"\n' if cache.per_host and not place.only else "",
+        additions="\n".join(_additions(cache)),
+        tests="\n".join(_tests(cache)),
+        host="\n" + TEMPLATES["host"].format(host=place.host) if cache.per_host else "",
+        file=place.file + ("/%1" if cache.per_host else ""),
+        goes_to=place.goes_to + ("/%1" if cache.per_host else ""),
+        root=quoted(front.root),
+        name=front.root.rpartition("/")[2],
+        cleared="\n".join(f'RequestHeader unset "{name}"' for name in _cleared(front, place)),
+        forwarded=_forwarded(front, place),
+        hits=hits if place.only else indent(hits, "    "),
+        textual=" ".join(f'"{each}"' for each in _textual(cache)),
+    )
+
+
+def _origin(front: Front) -> str:
+    command = f", by:\n#     {front.command}\n#" if front.command else "."
+    return (
+        f"# Pages of {front.root}, served by Apache 2.4; generated by asgi-diskcache{command}\n"
+        "# Generate this again when the options of the cache change.\n"
+    )
+
+
+def _names(front: Front) -> str:
+    names = [name for name in front.server_name if "*" not in name]
+    aliases = names[1:] + [name for name in front.server_name if "*" in name]
+    alias = f"ServerAlias {' '.join(aliases)}\n" if aliases else ""
+    return (f"ServerName {names[0]}\n" if names else "") + alias
+
+
+def _tls(front: Front) -> str:
+    return TLS.format(cert=quoted(front.tls_cert), key=quoted(front.tls_key)) if front.tls_cert else ""
+
+
+def _static(prefix: str, directory: str, place: _Place) -> str:
+    types = indent(_types(_by_type(media_types.TYPES), "application/octet-stream"), "    ")
+    named = {"pattern": re.escape(prefix), "prefix": quoted(prefix), "types": types}
+    return TEMPLATES[f"static_{place.name}"].format(directory=quoted(directory.rstrip("/") + "/"), **named)
+
+
+def _by_type(types: Mapping[str, str]) -> dict[str, list[str]]:
+    return {known: [name for name in types if types[name] == known] for known in types.values()}
+
+
+def _additions(cache: DiskCache) -> Iterable[str]:
+    choice = rules.file_name(cache)
+    if choice.otherwise:
+        yield f'RewriteRule "^" "-" [E=DISKCACHE_ADDS:{choice.otherwise}]'
+    for found, addition in reversed(choice.rows):
+        yield f'RewriteCond "%{{REQUEST_URI}}" {searched(found)}'
+        yield f'RewriteRule "^" "-" [E=DISKCACHE_ADDS:{addition}]'
+
+
+def _tests(cache: DiskCache) -> Iterable[str]:
+    for test in rules.tests(cache):
+        yield f"# {test.says}"
+        for clause in test.clauses():
+            for subjects in _groups(test):
+                yield from _clause(subjects, clause)
+
+
+def _groups(test: rules.Test) -> Iterable[tuple[str, ...]]:
+    # That none of many headers is there may be asked in several lines.
+    size = 3 if test.rows == _PRESENT else len(test.subjects)
+    return (test.subjects[start : start + size] for start in range(0, len(test.subjects), size))
+
+
+def _clause(subjects: tuple[str, ...], clause: rules.Clause) -> Iterable[str]:
+    text = "".join(_SUBJECTS.get(name, f"%{{HTTP:{name}}}") for name in subjects)
+    for number, (found, wanted) in enumerate(clause, 1):
+        # NV: without it Apache would name the header in Vary.
+        yield f'RewriteCond "{text}" {searched(found, wanted)} [{"OR," if number < len(clause) else ""}NV]'
+
+
+def _cleared(front: Front, place: _Place) -> list[str]:
+    kept = _PROXY_KEEPS if front.behind_proxy else ()
+    return [name for name in dict.fromkeys((*HEADERS, "X-Forwarded-For")) if name not in kept]
+
+
+def _forwarded(front: Front, place: _Place) -> str:
+    verb = "setifempty" if front.behind_proxy else "set"
+    lines = [f'RequestHeader {verb} "X-Forwarded-Proto" "expr=%{{REQUEST_SCHEME}}"']
+    # In .htaccess mod_proxy cannot be told not to add the address, the host and its own name.
+    if not place.only:
+        lines += ['RequestHeader append "X-Forwarded-For" "expr=%{REMOTE_ADDR}"', "ProxyAddHeaders Off"]
+    return "\n".join(lines)
+
+
+def _hits(cache: DiskCache, place: _Place) -> str:
+    status = f'Header set Cache-Status "apache; hit"{place.only}\n' if cache.cache_status else ""
+    headers = "".join(_header(place, name, choice) for name, choice in rules.headers(cache).items())
+    return TEMPLATES["hits"].format(types=_types_of(cache, place), headers=status + headers)
+
+
+def _types_of(cache: DiskCache, place: _Place) -> str:
+    declared, known = rules.declared_types(cache), rules.known_types(cache)
+    # ForceType makes everything lower case.
+    is_exact = not any(each != each.lower() for each in (cache.content_type, *(each for _, each in declared)))
+
+    def forced(content_type: str) -> str:
+        exact = "" if is_exact else f"\nHeader set Content-Type {valued(content_type)}{place.only}"
+        return f"ForceType {quoted(content_type)}{exact}"
+
+    by_path = (_if(place, found, forced(content_type)) for found, content_type in reversed(declared))
+    return _types(known, cache.content_type, forced) + "".join(by_path)
+
+
+def _force(content_type: str) -> str:
+    return f"ForceType {quoted(content_type)}"
+
+
+def _types(known: Mapping[str, Iterable[str]], otherwise: str, force: Callable[[str], str] = _force) -> str:
+    by_name = ((rf"(?i)\.(?:{'|'.join(extensions)})$", force(each)) for each, extensions in known.items())
+    # In a section for files, since those of PHP and others would win over one for the directory.
+    rows = [("^", f"SetHandler default-handler\n{force(otherwise)}"), *by_name]
+    return "".join(_section("FilesMatch", quoted(found), directives) for found, directives in rows)
+
+
+def _section(name: str, argument: str, directives: str) -> str:
+    return f"<{name} {argument}>\n{indent(directives, '    ')}\n</{name}>\n"
+
+
+def _header(place: _Place, name: str, choice: rules.Choice) -> str:
+    rows = (_if(place, found, _set(name, value) + place.only) for found, value in reversed(choice.rows))
+    return (f"{_set(name, choice.otherwise)}{place.only}\n" if choice.otherwise else "") + "".join(rows)
+
+
+def _set(name: str, value: str) -> str:
+    return f"Header set {name} {valued(value)}" if value else f"Header unset {name}"
+
+
+def _if(place: _Place, found: str, directives: str) -> str:
+    return _section("If", quoted(f"{place.path} =~ {expression(found)}"), directives)
+
+
+def _textual(cache: DiskCache) -> list[str]:
+    types = [*rules.known_types(cache), cache.content_type, *(each for _, each in rules.declared_types(cache))]
+    plain = dict.fromkeys(each.partition(";")[0].strip() for each in types)
+    return [each for each in plain if _TEXTUAL.fullmatch(each.lower())]
