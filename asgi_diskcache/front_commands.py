@@ -29,11 +29,21 @@ MARKS = {True: "\u2713", False: "\u2717", None: "-"}
 @click.option("--listen", default="", help="ADDRESS:PORT [default: 80, or 443 with a certificate].")
 @click.option("--tls-cert", default="", help="File of the certificate chain.")
 @click.option("--tls-key", default="", help="File of its key.")
-@click.option("--static", multiple=True, callback=options.pairs, help="Serve a directory as it is: /PREFIX/=DIRECTORY; repeatable.")
+@click.option(
+    "--static",
+    multiple=True,
+    callback=options.pairs,
+    help="Serve a directory as it is: /PREFIX/=DIRECTORY; repeatable.",
+)
 @click.option("--root", default="", help="The cache directory as the server's container sees it.")
 @click.option("--behind-proxy", is_flag=True, help="Keep X-Forwarded-For and -Proto of the proxy in front.")
 @click.option("--open-file-cache", type=click.IntRange(0), default=0, help="Seconds that rm may take (nginx).")
-@click.option("--part", default="site", show_default=True, help="What of it: site, or http and server for a site that exists, or htaccess (Apache).")
+@click.option(
+    "--part",
+    default="site",
+    show_default=True,
+    help="What of it: site, or http and server for a site that exists, or htaccess (Apache).",
+)
 @click.option("--check", "checked", type=click.Path(exists=True, dir_okay=False), help="Compare with this file.")
 @click.option("--app-dir", default=".", help="Directory to import CACHE from.")
 def config_command(

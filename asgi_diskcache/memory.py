@@ -61,7 +61,7 @@ class Memory:
 
     def declined(self, reason: str, request: Request, settings: Settings) -> None:
         """Note a request that was not answered from the cache, and warn where an operator must act."""
-        if reason == "host" and request.host:
+        if reason == "host" and request.host and not request.host.endswith(".invalid"):  # Nobody's: RFC 6761.
             self._store.trouble.say("host", _host_advice(request.host, settings))
         if request.method == "GET" and settings.enabled:
             self._count(reason)

@@ -25,7 +25,6 @@ _SUBJECTS = {
     "query": "%{QUERY_STRING}",
 }
 _PRESENT = ((".", False),)
-_TEXTUAL = re.compile(r"text/.*|.*[/+](?:javascript|json|n-triples|xml|yaml)")
 _PROXY_KEEPS = ("X-Forwarded-For", "X-Forwarded-Proto")
 
 
@@ -240,4 +239,4 @@ def _if(place: _Place, found: str, directives: str) -> str:
 def _textual(cache: DiskCache) -> list[str]:
     types = [*rules.known_types(cache), cache.content_type, *(each for _, each in rules.declared_types(cache))]
     plain = dict.fromkeys(each.partition(";")[0].strip() for each in types)
-    return [each for each in plain if _TEXTUAL.fullmatch(each.lower())]
+    return [each for each in plain if rules.is_textual(each)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from textwrap import indent
 
 from asgi_diskcache.cache import DiskCache
@@ -12,8 +11,6 @@ from asgi_diskcache.settings import Settings
 from . import rules
 from .front import Front
 from .nginx_text import LONGEST_KEY, TAB, prefix, quoted, value_of
-
-_TEXTUAL = re.compile(r"(?:text/[^;]*|[^;]*[/+](?:xml|json|yaml|javascript|n-triples)\s*)(?:;.*)?", re.IGNORECASE)
 
 
 def locations(cache: DiskCache, front: Front) -> str:
@@ -82,7 +79,7 @@ open_file_cache_errors off;
 
 
 def _compressed(cache: DiskCache) -> str:
-    known = {known.lower() for known in (*rules.known_types(cache), cache.content_type) if _TEXTUAL.fullmatch(known)}
+    known = {known.lower() for known in (*rules.known_types(cache), cache.content_type) if rules.is_textual(known)}
     return "\n".join(quoted(each) for each in sorted(known - {"text/html"}) if len(each) <= LONGEST_KEY)
 
 
@@ -106,7 +103,7 @@ def _declared(cache: DiskCache, name: str) -> str:
 location ~ {quoted(expression)} {{
     default_type {quoted(declared)};
     types {{ }}
-    {"gzip_types *" if _TEXTUAL.fullmatch(declared) else "gzip off"};
+    {"gzip_types *" if rules.is_textual(declared) else "gzip off"};
     try_files ${name}_file @{name}_app;
 }}
 """

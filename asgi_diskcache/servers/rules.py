@@ -198,6 +198,11 @@ def known_types(settings: Settings) -> dict[str, list[str]]:
     return found
 
 
+def is_textual(content_type: str) -> bool:
+    """Whether pages of this type are worth compressing on the way."""
+    return _TEXTUAL.fullmatch(content_type.partition(";")[0].strip().lower()) is not None
+
+
 def headers(settings: Settings) -> dict[str, Choice]:
     """What hits carry: a header's name to its value, which is empty where there is none."""
     rows: dict[str, list[tuple[str, str]]] = {}
@@ -219,6 +224,7 @@ def expressions(patterns: Iterable[PathPattern]) -> list[str]:
     return [f"^{pattern.regex.pattern}$" for pattern in patterns if not mapping.is_never_stored(pattern.text)]
 
 
+_TEXTUAL = re.compile(r"text/.*|.*[/+](?:xml|json|yaml|javascript|n-triples)")
 _EVERYWHERE = "^(?:/.*)?$"
 _NOTHING = r"[^\s\S]"
 
