@@ -19,7 +19,7 @@ from .exchange import Request, request_of
 from .memory import Memory
 from .renders import Renders
 from .settings import Settings
-from .store import Store, described_options, in_thread
+from .store import Store, Stored, described_options, in_thread
 
 
 class Shared:
@@ -96,12 +96,16 @@ class DiskCache(Settings):
             raise ValueError(f"{os.fspath(directory)!r} is no cache: no process has stored pages there yet")
         return cls(directory, **{**options, "enabled": None})
 
-    def pages(self, *patterns: str, host: str = "", older_than: float = 0) -> Iterator[mapping.Page]:
-        """The stored pages that match, lazily: all of them without a pattern.
+    def entries(self, *patterns: str, host: str = "", older_than: float = 0) -> Iterator[Stored]:
+        """The stored pages that match, with size and time of the last render, lazily: all of them without a pattern.
 
         ``older_than`` is in seconds since the last render. Raises ``ValueError`` for a bad pattern.
         """
-        return self.store.pages(patterns or ("/**",), host, time.time() - older_than)
+        return self.store.entries(patterns or ("/**",), host, time.time() - older_than)
+
+    def pages(self, *patterns: str, host: str = "", older_than: float = 0) -> Iterator[mapping.Page]:
+        """The same without size and time: what each page is called."""
+        return (entry.page for entry in self.entries(*patterns, host=host, older_than=older_than))
 
     def file_for(self, path: str, host: str = "") -> Path | None:
         """The file of a URL path, whether it exists or not, or ``None`` if that path is never cached.

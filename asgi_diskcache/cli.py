@@ -19,6 +19,7 @@ from .complaints import app_errors, usage_errors, write_errors
 from .explaining import Explanation, explain
 from .front_commands import config_command, doctor_command
 from .hosts import LOOPBACK
+from .listing_commands import ls, status
 from .serving import Site, send_at_once
 
 PORT = click.IntRange(0, 65535)
@@ -219,5 +220,5 @@ def print_purged(pages: list[str], count: int, dry_run: bool, as_json: bool) -> 
     click.echo(f"{count} {'page' if count == 1 else 'pages'} {'would be purged' if dry_run else 'purged'}")
 
 
-main.add_command(config_command)
-main.add_command(doctor_command)
+for command in (config_command, doctor_command, ls, status):
+    main.add_command(command)

@@ -26,12 +26,15 @@ LAYERS: dict[str, set[str]] = {
             "exchange",
             "freshness",
         ),
-        *("forwarding", "request_rules", "response_rules", "policy", "replies", "cache_status", "advice"),
+        *("forwarding", "request_rules", "response_rules", "policy", "replies", "cache_status", "advice", "figures"),
     },
     "disk": {"store"},
     "async": {"body", "render", "renders", "publisher", "memory", "cache", "middleware", "hits"},
-    "edges": {"__init__", "wsgi", "bridge", "loading", "calling", "explaining", "serving", "servers", "doctor", "demo"},
-    "shell": {"cli", "front_commands", "options", "complaints", "__main__"},
+    "edges": {
+        *("__init__", "wsgi", "bridge", "loading", "calling", "explaining", "surveying", "serving"),
+        *("servers", "doctor", "demo"),
+    },
+    "shell": {"cli", "front_commands", "listing_commands", "options", "complaints", "__main__"},
 }
 """From the lowest to the highest: a package stands for all its modules."""
 

@@ -2,7 +2,7 @@
 
 from .control import NAME, Control, described_options
 from .drafts import Draft
-from .entries import Entry, read_piece
+from .entries import Entry, Stored, read_piece
 from .journal import Position
 from .places import Claim, Unstorable
 from .spool import Spool
@@ -19,6 +19,7 @@ __all__ = [
     "Position",
     "Spool",
     "Store",
+    "Stored",
     "Unstorable",
     "described_options",
     "in_thread",

@@ -6,6 +6,9 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from asgi_diskcache.mapping import Page
 
 from .threads import in_thread
 
@@ -75,13 +78,23 @@ def _is_straight(descriptor: int, path: str, file: str) -> bool:
         return os.path.realpath(path) == path
 
 
-def is_older(path: str, before: float) -> bool:
-    """Whether a page is there and was last rendered before that time: its change time, in seconds since the epoch."""
+class Stored(NamedTuple):
+    """A page that is there."""
+
+    page: Page
+    size: int
+    """Bytes of its body."""
+    rendered: float
+    """When it was last rendered, in seconds since the epoch: the time of the file's last change."""
+
+
+def stored(root: str, page: Page) -> Stored | None:
+    """What there is of a page, or ``None``."""
     try:
-        status = os.lstat(path)
+        status = os.lstat(f"{root}/{page.file}")
     except OSError:
-        return False
-    return stat.S_ISREG(status.st_mode) and status.st_ctime <= before
+        return None
+    return Stored(page, status.st_size, status.st_ctime) if stat.S_ISREG(status.st_mode) else None
 
 
 async def read_piece(descriptor: int, size: int, offset: int) -> bytes:

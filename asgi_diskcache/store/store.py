@@ -16,7 +16,7 @@ from . import entries, ownership, removal
 from .control import NAME, Control
 from .description import described, is_ours, settings_in
 from .drafts import Draft
-from .entries import Entry
+from .entries import Entry, Stored
 from .forks import forget_after_fork
 from .journal import Position
 from .places import Claim, Places, Unstorable, descriptor_limit
@@ -142,7 +142,7 @@ class Store:
             second = self.control.append(purges)
         return sum(removal.remove(self.root, purge, settings, self.control, second) for purge in purges)
 
-    def pages(self, patterns: Iterable[str], host: str, before: float) -> Iterator[Page]:
+    def entries(self, patterns: Iterable[str], host: str, before: float) -> Iterator[Stored]:
         """The pages there that match, last rendered before that time in seconds since the epoch; lazily.
 
         Raises ``ValueError`` for a bad pattern.
@@ -150,8 +150,19 @@ class Store:
         for purge in removal.purges(patterns, host, self.settings):
             for file in removal.pages(self.root, purge, self.settings):
                 page = page_of(file, self.settings)
-                if page and entries.is_older(os.path.join(self.root, file), before):
-                    yield page
+                if page and (found := entries.stored(self.root, page)) and found.rendered <= before:
+                    yield found
+
+    def obstacle(self) -> str:
+        """Why nothing can be stored now, with the remedy; ``""`` if it can. Creates nothing."""
+        place = next(directory for directory in (Path(self.root), *Path(self.root).parents) if directory.exists())
+        try:
+            if not os.access(place, os.W_OK | os.X_OK):
+                return f"{place} cannot be written by who asks: run this as the app's user, or give it the directory"
+            short = is_short_of_space(str(place), str(self.settings.min_free))
+        except OSError as error:
+            return f"{place}: {error.strerror}"
+        return f"less than min_free={self.settings.min_free} is free: make room, or set min_free" if short else ""
 
     def _join(self) -> None:
         self.control.make(self.settings.dir_mode)
