@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from harness import eventually
 from websockets.sync.client import ClientConnection, connect
 
@@ -75,6 +76,8 @@ class Browser:
 @contextlib.contextmanager
 def a_browser() -> Iterator[Browser]:
     """Run Chromium with an empty profile, and give its tab."""
+    if not shutil.which("chromium"):
+        pytest.skip("chromium is not on this machine")
     profile = tempfile.mkdtemp(prefix="chromium-")
     command = ["chromium", *_SWITCHES, f"--user-data-dir={profile}", "about:blank"]
     with open(f"{profile}/output", "wb") as output:
