@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 COMPRESSED = "Textual pages are compressed on the way"
 OWN_416 = "A range beyond the end of a page gets the server's own error page"
 CONDITIONS = "`If-Match` and `If-Unmodified-Since` are obeyed (412)"
+FIRST_LINE = "Of a header in several lines nginx before 1.23 sees the first one alone"
 ABSOLUTE = "An absolute-form target is asked of the app"
 NO_DATE = "A 304 has no `Last-Modified`"
 RAW = "A target that is not spelled in ASCII is refused by Caddy itself (400)"
@@ -171,6 +173,16 @@ ROWS = [
     app_row("a query whose value is a path", "/a?x=/b/c"),
     app_row("a session cookie", "/a", headers={"Cookie": "theme=dark; sessionid=1"}),
     app_row("a session cookie by its ending", "/a", headers={"Cookie": "shop_session=1"}),
+    app_row("a session cookie in a second line", "/a", headers={"Cookie": "theme=dark\r\nCookie: sessionid=1"}),
+    app_row("a session that Connection names", "/a", headers={"Cookie": "sessionid=1", "Connection": "Cookie"}),
+    app_row("somebody whom Connection names", "/a", headers={"X-API-Key": "k", "Connection": "close, X-API-Key"}),
+    app_row(
+        "a user in a second line",
+        "/a",
+        headers={"X-Remote-User": "\r\nX-Remote-User: eve"},
+        differs={"nginx": FIRST_LINE},
+    ),
+    app_row("a session cookie among thousands", "/a", headers={"Cookie": "ab=1; " * 1000 + "sessionid=1"}),
     app_row("Authorization", "/a", headers={"Authorization": "Basic eDp5"}),
     app_row("a user of a proxy", "/a", headers={"X-Remote-User": "eve"}),
     app_row("a user of another proxy", "/a", headers={"X-Auth-Request-Email": "eve@example.org"}),
@@ -235,7 +247,10 @@ def app_of(site: str) -> Any:
     own = CARRIED[site]
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        sent = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        sent: dict[str, str] = {}
+        for name, value in scope["headers"]:  # Several lines of one name are one, as CGI has it.
+            before = f"{sent[name.decode()]}; " if name.decode() in sent else ""
+            sent[name.decode()] = before + value.decode("latin-1")
         path, query = scope["path"], scope["query_string"].decode()
         status = {"/missing": 404, "/failing": 500}.get(path, 200)
         asked = f"{scope['method']} {path} ? {query} host={sent.get('host', '').lower()} cookie={sent.get('cookie')}"
@@ -430,3 +445,30 @@ def expected_body(row: Row, whole: bytes) -> bytes:
 def test_nginx_and_python_give_a_file_the_same_etag(columns: Columns, target: str) -> None:
     found = [columns[server, "plain"].ask(Row("", target))[0].headers["etag"] for server in ("middleware", "nginx")]
     assert found[0] == found[1]
+
+
+async def repeats(scope: Any, receive: Any, send: Any) -> None:
+    """Says every header that it was sent."""
+    if scope["type"] == "http":
+        text = json.dumps([(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": text.encode()})
+
+
+PRETENDED = {
+    **dict.fromkeys(("X-Forwarded-Host", "X-Real-IP", "Forwarded", "X-Forwarded-Server", "Proxy"), "6.6.6.6"),
+    **dict.fromkeys(("X_Forwarded_For", "X_Forwarded-Host", "X_Original_URL", "X-Forwarded-For"), "6.6.6.6"),
+    **{"X-Forwarded-Proto": "gopher", "Connection": "close, X-Forwarded-For, X-Forwarded-Proto"},
+}
+"""What a client says about itself that only a proxy may say, and how it would take away what the proxy says."""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_app_hears_of_its_client_from_the_proxy_alone(server: str) -> None:
+    with public_directory() as directory, serving(repeats, proxy_headers=False) as port:
+        cache = a_cache(directory / "cache", allowed_hosts=["example.org"])
+        with running(server, site_of(server, cache, port)) as front:
+            heard = json.loads(ask(front, "GET", "/page", {"Host": "example.org", **PRETENDED}).body)
+    named = {name: value for name, value in heard if name.startswith("x-forwarded-")}
+    assert named == {"x-forwarded-for": "127.0.0.1", "x-forwarded-proto": "http"}
+    assert ["host", "example.org"] in heard and "6.6.6.6" not in str(heard)

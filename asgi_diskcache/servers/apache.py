@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain, product
 from textwrap import indent
 from urllib.parse import quote
 
 from asgi_diskcache import media_types
 from asgi_diskcache.cache import DiskCache
 from asgi_diskcache.checks import refuse
-from asgi_diskcache.forwarding import HEADERS
 
 from . import rules
 from .apache_text import HTTP, REMOVED, SITE, TEMPLATES, TLS, expression, quoted, rewritten, searched, valued
@@ -111,6 +111,7 @@ def _inside(cache: DiskCache, front: Front, place: _Place) -> str:
         name=front.root.rpartition("/")[2],
         cleared="\n".join(f'RequestHeader unset "{name}"' for name in _cleared(front, place)),
         forwarded=_forwarded(front, place),
+        hops=expression(rules.HOPS),
         hits=hits if place.only else indent(hits, "    "),
         textual=" ".join(f'"{each}"' for each in _textual(cache)),
     )
@@ -125,8 +126,9 @@ def _origin(front: Front) -> str:
 
 
 def _names(front: Front) -> str:
-    names = [name for name in front.server_name if "*" not in name]
-    aliases = names[1:] + [name for name in front.server_name if "*" in name]
+    known = [name for name in front.server_name if name[0] != "["]  # Of addresses it takes none in brackets.
+    names = [name for name in known if "*" not in name]
+    aliases = names[1:] + [name for name in known if "*" in name]
     alias = f"ServerAlias {' '.join(aliases)}\n" if aliases else ""
     return (f"ServerName {names[0]}\n" if names else "") + alias
 
@@ -177,7 +179,16 @@ def _clause(subjects: tuple[str, ...], clause: rules.Clause) -> Iterable[str]:
 
 def _cleared(front: Front, place: _Place) -> list[str]:
     kept = _PROXY_KEEPS if front.behind_proxy else ()
-    return [name for name in dict.fromkeys((*HEADERS, "X-Forwarded-For")) if name not in kept]
+    return [
+        spelled for name in (*rules.CLEARED, "X-Forwarded-For") for spelled in _spellings(name) if spelled not in kept
+    ]
+
+
+def _spellings(name: str) -> Iterable[str]:
+    """A header's name with every ``-`` as it is or as ``_``, which apps may take for the same."""
+    parts = name.split("-")
+    joints = product("-_", repeat=len(parts) - 1)
+    return ("".join(chain(*zip(("", *each), parts, strict=True))) for each in joints)
 
 
 def _forwarded(front: Front, place: _Place) -> str:

@@ -17,9 +17,11 @@ def rewritten(text: str) -> str:
 
 def searched(found: str, wanted: bool = True) -> str:
     """A regular expression as an argument of mod_rewrite, which leaves backslashes alone."""
+    found = re.sub(r'\\?"', r"\\x22", found)
+    if not wanted:  # Not by "!": a search that is given up finds nothing, and that must refuse.
+        return rf'"^(?![\s\S]*?(?:{found}))"'
     # A first character that is an operator is none behind an empty group.
-    operators = ("" if wanted else "!") + ("(?:)" if found[:1] in ("!", "-", "<", ">", "=") else "")
-    return '"' + operators + re.sub(r'\\?"', r"\\x22", found) + '"'
+    return f'"{"(?:)" if found[:1] in ("!", "-", "<", ">", "=") else ""}{found}"'
 
 
 def valued(text: str) -> str:
@@ -92,6 +94,10 @@ RewriteCond "{file}%{{REQUEST_URI}}%{{ENV:DISKCACHE_ADDS}}" "!-l"
 RewriteRule "^" "{goes_to}%{{REQUEST_URI}}%{{ENV:DISKCACHE_ADDS}}" """
 
 _PROXY = """\
+# A client names headers in Connection, and the proxy drops them: its own, or the cookies that the app must see.
+RequestHeader set Connection "close" "expr=req_novary('Connection') !~ {hops}"
+# Several lines are one Cookie, of which the app must see every part.
+RequestHeader edit* Cookie ", (?=[^;,=\\s]+=)" "; "
 # The app sees what this server knows of the request, never what a client says about it.
 {cleared}
 {forwarded}"""

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from asgi_diskcache.cache import DiskCache
-from asgi_diskcache.forwarding import HEADERS
 from asgi_diskcache.media_types import TYPES
 
 from . import rules
@@ -96,6 +95,8 @@ def _tests(cache: DiskCache, slug: str) -> Iterable[str]:
         yield _map(test.says, source, f"{slug}_{test.name}", rows, "" if test.otherwise else test.name)
     all_of_them = "".join(f"{{{slug}_{test.name}}}" for test in found)
     yield _map("A page may answer what no test has named.", all_of_them, f"{slug}_passes", [("^$", "yes")], "no")
+    says = "A client names headers in Connection, and the proxy drops them: also such as the app must see."
+    yield _map(says, "{http.request.header.Connection}", f"{slug}_hops", [(rules.HOPS, "no")], "yes")
     says = "Caddy would encode such letters for the app, whose own server refuses them."
     yield _map(says, _SOURCES["target"], f"{slug}_raw", [(r"[^\x21-\x7e]", "yes")], "no")
 
@@ -103,6 +104,10 @@ def _tests(cache: DiskCache, slug: str) -> Iterable[str]:
 def _for_caddy(test: rules.Test) -> rules.Rows:
     if test.subjects != ("Cookie",):
         return test.rows
+    return (("[^\\x20-\\x7e]", False), *_in_lines(test))
+
+
+def _in_lines(test: rules.Test) -> rules.Rows:
     # Several lines come with commas between them: a cookie may begin at one. Where nobody can tell, the app answers.
     if all(_COOKIE_BEGINS in expression for expression, _ in test.rows):
         return tuple((expression.replace(_COOKIE_BEGINS, "(?:^|[;,])"), passes) for expression, passes in test.rows)
@@ -170,6 +175,7 @@ def _matchers(cache: DiskCache, front: Front, slug: str) -> Iterable[str]:
     directory = f"{{{slug}_directory}}" if cache.per_host else ""
     file = f"root {root_of(front.root)}\ntry_files {directory}{_SOURCES['path']}{{{slug}_added}}"
     yield f"@{slug}_raw vars {{{slug}_raw}} yes"
+    yield f"@{slug}_hops vars {{{slug}_hops}} yes"
     yield f"@{slug}_passes vars {{{slug}_passes}} yes"
     yield "\n# The page is there and no directory; nor is it empty: such a file is no page."
     yield block(f"@{slug}_there file", file)
@@ -181,7 +187,9 @@ def _matchers(cache: DiskCache, front: Front, slug: str) -> Iterable[str]:
 
 def _route(cache: DiskCache, front: Front, slug: str) -> str:
     static = [_static(number, *each, slug) for number, each in enumerate(front.static)]
-    return block("route", f"respond @{slug}_raw 400", *static, "", *_page(cache, front, slug), "", *_proxy("", front))
+    return block(
+        "route", f"respond @{slug}_raw 400", *static, "", *_page(cache, front, slug), "", *_proxy("", front, slug)
+    )
 
 
 def _static(number: int, prefix: str, directory: str, slug: str) -> str:
@@ -231,14 +239,17 @@ def _file_server(root: str) -> str:
 
 def _errors(front: Front, slug: str) -> Iterable[str]:
     yield "# A page that was removed meanwhile, or that Caddy may not read: the app answers."
-    yield block("handle_errors", f"@{slug}_gone vars {slug}_page yes", *_proxy(f"@{slug}_gone ", front))
+    yield block("handle_errors", f"@{slug}_gone vars {slug}_page yes", *_proxy(f"@{slug}_gone ", front, slug))
 
 
-def _proxy(matcher: str, front: Front) -> Iterable[str]:
+def _proxy(matcher: str, front: Front, slug: str) -> Iterable[str]:
+    yield f"request_header @{slug}_hops -Connection"
     yield "# The app learns who asks and how, and nothing that a visitor claims about it."
     yield block(
         f"reverse_proxy {matcher}{front.upstream_address}",
-        *(f"header_up -{name}" for name in HEADERS if name != "X-Forwarded-Proto"),
+        *(f"header_up -{name}" for name in rules.CLEARED if name != "X-Forwarded-Proto"),
+        "# An app may take these for others.",
+        "header_up -*_*",
         *(("# A proxy of ours sends all requests.", "trusted_proxies 0.0.0.0/0 ::/0") if front.behind_proxy else ()),
         "# At once; but not -1, by which Caddy would not tell the app that a visitor has left.",
         "flush_interval 1ms",

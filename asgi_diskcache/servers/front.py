@@ -11,7 +11,10 @@ from asgi_diskcache.hosts import split_host
 
 PARTS = ("site", "http", "server", "htaccess")
 
-_ADDRESS = re.compile(r"(?:(?P<address>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.*-]+):)?(?P<port>[0-9]{1,5})")
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_ADDRESS = re.compile(
+    rf"(?:(?P<address>\[[0-9A-Fa-f:.]+\]|\*|{_LABEL}(?:\.{_LABEL})*):)?(?P<port>[0-9]{{1,5}})", re.ASCII
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +52,12 @@ class Front:
             _check_name(name)
         for prefix, directory in self.static:
             _check_static(prefix, directory)
+        if len(dict(self.static)) < len(self.static):
+            refuse("static", self.static, "give each prefix once")
         if bool(self.tls_cert) != bool(self.tls_key):
             refuse("tls_key", self.tls_key, "give both tls_cert and tls_key, or neither")
-        if self.open_file_cache < 0:
-            refuse("open_file_cache", self.open_file_cache, "give a number of seconds, 0 for none")
+        if not isinstance(self.open_file_cache, int) or not 0 <= self.open_file_cache <= 86400:
+            refuse("open_file_cache", self.open_file_cache, "give a number of seconds up to a day, 0 for none")
 
     @property
     def upstream_address(self) -> str:
@@ -89,8 +94,10 @@ def _texts(value: object) -> list[str]:
 
 def _check_upstream(value: str) -> None:
     parts = urlsplit(value)
-    address = split_host(parts.netloc)
-    if parts.scheme != "http" or address is None or parts.path not in ("", "/") or parts.query or parts.fragment:
+    _, port = address = split_host(parts.netloc) or ("", "")
+    if parts.scheme != "http" or address == ("", "") or parts.path.strip("/") or parts.query or parts.fragment:
+        refuse("upstream", value, "give the app's own server, such as 'http://127.0.0.1:8000'")
+    if port and not 0 < int(port) < 65536:
         refuse("upstream", value, "give the app's own server, such as 'http://127.0.0.1:8000'")
 
 

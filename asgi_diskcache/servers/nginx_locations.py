@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import indent
 
 from asgi_diskcache.cache import DiskCache
-from asgi_diskcache.forwarding import HEADERS
+from asgi_diskcache.mapping import MAX_PATH
 from asgi_diskcache.settings import Settings
 
 from . import rules
@@ -100,7 +100,7 @@ def _types(types: dict[str, list[str]]) -> str:
 def _declared(cache: DiskCache, name: str) -> str:
     blocks = [
         f"""
-location ~ {quoted(expression)} {{
+location ~ {quoted(f"^(?!.{{{MAX_PATH + 1}}}){expression[1:]}")} {{
     default_type {quoted(declared)};
     types {{ }}
     {"gzip_types *" if rules.is_textual(declared) else "gzip off"};
@@ -116,7 +116,7 @@ def _proxied(front: Front) -> str:
     name = prefix(front)
     client = "$proxy_add_x_forwarded_for" if front.behind_proxy else "$remote_addr"
     scheme = f"${name}_proto" if front.behind_proxy else "$scheme"
-    pretended = "".join(f'proxy_set_header {header} "";\n' for header in HEADERS if header != "X-Forwarded-Proto")
+    pretended = "".join(f'proxy_set_header {header} "";\n' for header in rules.CLEARED if header != "X-Forwarded-Proto")
     return f"""\
 # The app: requests of any size as they were sent, responses piece by piece as they come, broken off where they are.
 location @{name}_app {{

@@ -11,6 +11,9 @@ from .front import Front
 LONGEST_KEY = 46
 """Characters that a key of nginx's hashes can have as long as nobody makes their buckets larger."""
 
+LONGEST_WORD = 4000
+"""Bytes of a word in a configuration that nginx can read; a little less than its buffer."""
+
 TAB = "    "
 
 
@@ -28,8 +31,14 @@ def map_of(source: str, variable: str, rows: Iterable[tuple[str, str]]) -> str:
 
 
 def quoted(text: str) -> str:
-    r"""Text that nginx takes as it is; in double quotes it knows \\, \", and letters such as \n."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    r"""Text that nginx takes as it is; in double quotes it knows \\, \", and letters such as \n.
+
+    Raises ``ValueError`` for one that it cannot read.
+    """
+    found = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if len(found.encode()) > LONGEST_WORD:
+        raise ValueError(f"nginx reads words of {LONGEST_WORD} bytes at most: shorten what gives {found[:200]}...")
+    return found
 
 
 def value_of(text: str, name: str) -> str:

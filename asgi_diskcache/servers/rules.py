@@ -8,11 +8,12 @@ what it does not serve, it asks the middleware for.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
 from asgi_diskcache import mapping, media_types
+from asgi_diskcache.forwarding import HEADERS
 from asgi_diskcache.hosts import LOOPBACK
 from asgi_diskcache.patterns import PathPattern
 from asgi_diskcache.request_rules import IDENTITY_HEADERS
@@ -29,12 +30,22 @@ IDENTITY_NAMES = {
 }
 """The headers that exist of each family: no front server can ask for a header by a part of its name."""
 
+CLEARED = (*HEADERS, "X-Forwarded-Server", "X-Forwarded-Protocol", "X-Real-IP", "Front-End-Https", "Proxy")
+"""Request headers in which only a proxy may say something: a client's own never reach the app."""
+
+HOPS = r"(?i)^(?:(?:close|keep-alive|upgrade)?[ \t]*(?:,[ \t]*|$))*$"
+"""What a Connection header may say: a proxy drops what it names, and a client would name what the app must see."""
+
+_TOGETHER = 24
+"""Names in one test or row: no server reads words of any length."""
+
 # What a canonical path is spelled with, and what no segment of one may begin or end with.
 _CANONICAL = r"^/(?:[A-Za-z0-9._~!&'()+,;=@/-]|%20|%[89A-Fa-f][0-9A-Fa-f])*(?:\?|$)"
 _UNSAFE = r"^[^?]*(?:/[./-]|/%20|(?:\.|%20)(?:[/?]|$))"
 # What Python takes for white space around a cookie's name.
 _SPACE = r"[\s\x1c-\x1f\x85\xa0]*"
-_WELL_FORMED = r"(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)(?::[0-9]+)?"
+_PORT = r"(?::[0-9][0-9]?[0-9]?[0-9]?[0-9]?)?"
+_WELL_FORMED = r"(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)" + _PORT
 
 Rows = tuple[tuple[str, bool], ...]
 Clause = tuple[tuple[str, bool], ...]
@@ -92,22 +103,22 @@ def _all_tests(settings: Settings) -> Iterable[Test]:
     yield Test("pattern", "include and exclude.", ("path",), _patterns(settings), False)
     yield Test("query", "No query beyond ignore_query.", ("query",), ((_query(settings), True),), False)
     yield Test("cookie", "No cookie of bypass_cookies.", ("Cookie",), tuple(_cookies(settings)), not _any(settings))
-    yield Test(
-        "header", "No header that names somebody or asks for a variant.", _present(settings), ((".", False),), True
-    )
+    for number, names in enumerate(_shared_out(_present(settings))):
+        says = "No header that names somebody or asks for a variant."
+        yield Test(f"identity{number}", says, tuple(names), ((".", False),), True)
     for number, (name, values) in enumerate(_valued(settings)):
         yield Test(f"variant{number}", f"{name} asks for a variant.", (name,), ((_listed(values), False),), True)
 
 
 def _hosts(settings: Settings) -> Rows:
-    return ((f"(?i)^(?:{'|'.join(map(_host, settings.allowed_hosts))})$", True),)
+    return tuple((f"(?i)^{_host(entry)}$", True) for entry in settings.allowed_hosts)
 
 
 def _host(entry: str) -> str:
     if entry == "*":
         return _WELL_FORMED
     if entry in LOOPBACK:
-        return f"{re.escape(entry)}(?::[0-9]+)?"
+        return re.escape(entry) + _PORT
     return f"[a-z0-9_][a-z0-9_.-]*{re.escape(entry[1:])}" if entry.startswith("*.") else re.escape(entry)
 
 
@@ -140,7 +151,7 @@ def _any(settings: Settings) -> bool:
 
 
 def _cookies(settings: Settings) -> Iterable[tuple[str, bool]]:
-    if names := [name for name in settings.bypass_cookies if name != "*"]:
+    for names in _shared_out([name for name in settings.bypass_cookies if name != "*"]):
         yield f"(?:^|;)(?:{_spaced(names)})(?:[;=]|$)", False
     if _any(settings):
         cookie = rf"(?:(?:{_spaced(settings.ignore_cookies)})(?:=[^;]*)?|{_SPACE})"
@@ -151,6 +162,10 @@ def _spaced(names: Iterable[str]) -> str:
     # White space beside a wildcard would be matched in so many ways that a hostile header costs seconds.
     spaced = (("" if name[:1] == "*" else _SPACE, name, "" if name[-1:] == "*" else _SPACE) for name in names)
     return "|".join(before + _names([name], "[^;=]*") + after for before, name, after in spaced) or _NOTHING
+
+
+def _shared_out(names: Sequence[str]) -> list[Sequence[str]]:
+    return [names[start : start + _TOGETHER] for start in range(0, len(names), _TOGETHER)]
 
 
 def _present(settings: Settings) -> tuple[str, ...]:
@@ -167,7 +182,8 @@ def _valued(settings: Settings) -> list[tuple[str, frozenset[str]]]:
 
 def _variants(settings: Settings) -> Iterable[tuple[str, frozenset[str] | None]]:
     spelled = {entry.partition(":")[0].strip().lower().replace("_", "-"): entry for entry in settings.bypass_headers}
-    return [(spelled[name].partition(":")[0].strip(), values) for name, values in settings.variants.items()]
+    names = ((spelled[name].partition(":")[0].strip().replace("_", "-"), name) for name in settings.variants)
+    return [(header, settings.variants[name]) for header, name in names]
 
 
 def _listed(values: Iterable[str]) -> str:
