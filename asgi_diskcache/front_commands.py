@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import shlex
+import signal
 import sys
 from contextlib import closing, redirect_stdout
 from dataclasses import asdict
@@ -114,6 +115,8 @@ def doctor_command(cache: str, url: str, connect: str, insecure: bool, as_json: 
     Puts pages of its own into the cache, fetches them through the server, looks at what comes and who answered, and
     removes them. Exit 1 if something is wrong; each line tells what to do.
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))  # Whose pages are removed on the way out.
     with usage_errors(), write_errors():
         with redirect_stdout(sys.stderr):
             opened = options.open_cache(cache, app_dir)
@@ -134,9 +137,18 @@ def _printed(cache: DiskCache, url: str, connect: str, insecure: bool, as_json: 
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
-        wrong = sum(finding.ok is False for finding in findings)
-        click.echo(f"{len(findings)} checks, {wrong} wrong" if wrong else f"{len(findings)} checks, all is well")
+        click.echo(summary(findings))
     return findings
+
+
+def summary(findings: list[Finding]) -> str:
+    """How many checks there were, and that all is well only if it could be told of each."""
+    wrong = sum(finding.ok is False for finding in findings)
+    untold = sum(finding.ok is None for finding in findings)
+    parts = [f"{len(findings)} checks"]
+    parts += [f"{wrong} wrong"] if wrong else []
+    parts += [f"{untold} could not be told"] if untold else []
+    return ", ".join(parts if wrong or untold else [*parts, "all is well"])
 
 
 def print_finding(finding: Finding) -> None:

@@ -174,11 +174,13 @@ def replaced(old: str, new: str) -> Change:
 
 
 def without(test: str) -> Change:
-    """A configuration that does not ask for this test."""
+    """A configuration that does not ask for this test, or for those of this name with a number."""
 
     def change(text: str) -> str:
-        passed = "1" * text.partition('map "$front_')[2].partition('"')[0].count("$front_")
-        return replaced(f'"1{passed}"', f'"{passed}"')(replaced(f"$front_{test}$", "$")(text))
+        names = text.partition('map "$front_')[2].partition('"')[0]
+        left, dropped = re.subn(rf"\$front_{test}[0-9]*(?=\$|$)", "", f"$front_{names}")
+        passed = "1" * (names.count("$") + 1 - dropped)
+        return replaced(f'"{passed}{"1" * dropped}"', f'"{passed}"')(replaced(f"$front_{names}", left)(text))
 
     return change
 
@@ -234,7 +236,7 @@ FAULTS: dict[str, tuple[Change, set[str]]] = {
     ),
     "no test of cookies": (without("cookie"), {"A cookie of bypass_cookies goes to the app"}),
     "no test of headers": (
-        without("header"),
+        without("(?:identity|variant)"),
         {"A header that names somebody keeps files back", "A header of bypass_headers keeps files back"},
     ),
     "no test of the pattern": (without("pattern"), {"Paths that are excluded, or not included, are never a hit"}),
@@ -272,6 +274,12 @@ FAULTS: dict[str, tuple[Change, set[str]]] = {
         replaced("$front_cookie {", '$front_cookie {\n    "~." 0;'),
         {"Cookies of ignore_cookies do not matter"},
     ),
+    "a session cookie that is looked for in second place": (
+        replaced('"~(?:^|;)', '"~(?:;)'),
+        {"A cookie of bypass_cookies goes to the app"},
+    ),
+    "hosts that begin as ours do": (replaced('example\\.org$"', 'example\\.org"'), {HOST}),
+    "a type that is not ours": (replaced('"text/javascript; charset=utf-8"', '"application/javascript"'), {TYPES}),
     "a redirect of slashes": (
         replaced("    root ", "    if ($request_uri ~ page/$) { return 308 /; }\n    root "),
         {"A slash too many or too few goes to the app"},
@@ -388,7 +396,7 @@ def test_without_cache_status_it_is_not_told_who_answered() -> None:
 
 
 def test_without_cache_status_faults_are_found() -> None:
-    with a_site(without("header"), cache_status=False) as (cache, port):
+    with a_site(without("(?:identity|variant)"), cache_status=False) as (cache, port):
         assert crosses(look(cache, port)) == FAULTS["no test of headers"][1]
 
 

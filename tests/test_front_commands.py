@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from clients import page
 from fronts import public_directory, running
-from harness import a_cache, serving
+from harness import a_cache, eventually, process, serving
 
 from asgi_diskcache import DiskCacheMiddleware
 from asgi_diskcache.cli import main
@@ -131,3 +134,16 @@ def test_doctor_says_who_answers_when_there_is_no_front_server() -> None:
 def test_doctor_without_a_server_is_one_line(directory: str) -> None:
     found = run("doctor", directory, "http://example.org", "--connect", "127.0.0.1:1")
     assert found.exit_code == 1 and found.stderr.count("\n") == 1 and "127.0.0.1:1" in found.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_doctor_who_is_stopped_leaves_nothing_behind(number: signal.Signals) -> None:
+    with public_directory() as home, socket.create_server(("127.0.0.1", 0)) as silent:
+        cache = a_cache(home / "cache", allowed_hosts=["example.org"])
+        assert cache.store.join()
+        where = ("http://example.org", "--connect", f"127.0.0.1:{silent.getsockname()[1]}")
+        with process("-m", "asgi_diskcache", "doctor", str(cache.directory), *where) as doctor:
+            eventually(lambda: list(Path(cache.directory).glob("asgi-diskcache-doctor-*")), "its pages")
+            doctor.send_signal(number)
+            assert doctor.wait(30) != 0
+        assert os.listdir(cache.directory) == [".asgi_diskcache"]

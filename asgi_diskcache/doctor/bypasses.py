@@ -68,18 +68,20 @@ def _complaints(visit: Visit, each: Try) -> Iterator[Complaint]:
 
 
 def queries(visit: Visit) -> Iterator[Try]:
-    """A parameter that is not ignored, alone and beside one that is."""
+    """A parameter that is not ignored, alone, beside one that is, and behind a semicolon."""
     if _OWN in visit.cache.ignored_query:
         return
-    ignored = [f"?{name.replace('*', 'x')}=1&{_OWN}=1" for name in list(visit.cache.ignore_query)[:1]]
-    for query in (f"?{_OWN}=1", *ignored):
+    known = [name.replace("*", "x") for name in list(visit.cache.ignore_query)[:1]]
+    for query in (f"?{_OWN}=1", *(f"?{name}=1{joint}{_OWN}=1" for name in known for joint in "&;")):
         yield Try(visit.main, visit.main.target + query, by_app=True)
 
 
 def cookies(visit: Visit) -> Iterator[Try]:
-    """Each cookie of people who are logged in, after one that is none of theirs."""
+    """Each cookie of people who are logged in, alone, and after and before one that is none of theirs."""
     for name in visit.cache.bypass_cookies:
-        yield Try(visit.main, headers={"Cookie": f"a=b; {name.replace('*', 'doctor')}=1"}, by_app=True)
+        own = f"{name.replace('*', 'doctor')}=1"
+        for cookies in (own, f"a=b; {own}", f"{own}; a=b"):
+            yield Try(visit.main, headers={"Cookie": cookies}, by_app=True)
 
 
 def identities(visit: Visit) -> Iterator[Try]:
@@ -104,17 +106,16 @@ def _with_header(visit: Visit, name: str, value: str) -> Iterator[Try]:
 
 def methods(visit: Visit) -> Iterator[Try]:
     """Methods that bring no page."""
-    for method in ("POST", "OPTIONS"):
+    for method in ("POST", "OPTIONS", "PUT", "DELETE"):
         yield Try(visit.page("posted"), headers={"Content-Length": "0"}, method=method, by_app=True)
 
 
 def foreign_hosts(visit: Visit) -> Iterator[Try]:
-    """A host that is not ours, and that has a file where hosts have their own."""
-    host = f"{visit.naming.word}.invalid"
-    if visit.cache.hosts.allows(host):
-        return
-    page = visit.plant(visit.main.path, host) if visit.cache.per_host else visit.main
-    yield Try(page, host=host)
+    """Hosts that are not ours, one that begins as ours does; with a file of theirs where hosts have their own."""
+    for host in (f"{visit.naming.word}.invalid", f"{visit.origin.name}.{visit.naming.word}.invalid"):
+        if not visit.cache.hosts.allows(host):
+            page = visit.plant(visit.main.path, host) if visit.cache.per_host else visit.main
+            yield Try(page, host=host)
 
 
 def left_out(visit: Visit) -> Iterator[Try]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from asgi_diskcache.media_types import TYPES
+
 from .fetching import Answer, Unreachable
 from .findings import Complaint, Inapplicable, Untold
 from .planting import Occupied
@@ -68,7 +70,7 @@ def _kinds(visit: Visit) -> Iterator[str]:
     names = (
         "letters \u00e9\u00e8",
         "language.en",
-        *(f"page.{extension}" for extension in ("css", "json", "txt", "xml")),
+        *(f"page.{extension}" for extension in TYPES),
     )
     found = [naming.page("", lambda path: path.endswith("/")), *map(naming.page, names)]
     patterns = [pattern for pattern, _ in (*cache.typed, *cache.carried)]

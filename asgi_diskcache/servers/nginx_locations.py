@@ -12,6 +12,9 @@ from . import rules
 from .front import Front
 from .nginx_text import LONGEST_KEY, TAB, prefix, quoted, value_of
 
+# No page's path is that long, and a search of a longer one may be given up: with an error.
+_TOO_LONG = f"(?!^.{{{MAX_PATH + 1}}})"
+
 
 def locations(cache: DiskCache, front: Front) -> str:
     """Every location, the static ones first."""
@@ -100,7 +103,7 @@ def _types(types: dict[str, list[str]]) -> str:
 def _declared(cache: DiskCache, name: str) -> str:
     blocks = [
         f"""
-location ~ {quoted(f"^(?!.{{{MAX_PATH + 1}}}){expression[1:]}")} {{
+location ~ {quoted(_TOO_LONG + expression)} {{
     default_type {quoted(declared)};
     types {{ }}
     {"gzip_types *" if rules.is_textual(declared) else "gzip off"};
