@@ -176,6 +176,8 @@ def _matchers(cache: DiskCache, front: Front, slug: str) -> Iterable[str]:
     file = f"root {root_of(front.root)}\ntry_files {directory}{_SOURCES['path']}{{{slug}_added}}"
     yield f"@{slug}_raw vars {{{slug}_raw}} yes"
     yield f"@{slug}_hops vars {{{slug}_hops}} yes"
+    yield "# For a request without a Host Caddy would make one up."
+    yield f"@{slug}_nowhere vars {{http.request.host}} ``"
     yield f"@{slug}_passes vars {{{slug}_passes}} yes"
     yield "\n# The page is there and no directory; nor is it empty: such a file is no page."
     yield block(f"@{slug}_there file", file)
@@ -187,9 +189,8 @@ def _matchers(cache: DiskCache, front: Front, slug: str) -> Iterable[str]:
 
 def _route(cache: DiskCache, front: Front, slug: str) -> str:
     static = [_static(number, *each, slug) for number, each in enumerate(front.static)]
-    return block(
-        "route", f"respond @{slug}_raw 400", *static, "", *_page(cache, front, slug), "", *_proxy("", front, slug)
-    )
+    refused = [f"respond @{slug}_{word} 400" for word in ("raw", "nowhere")]
+    return block("route", *refused, *static, "", *_page(cache, front, slug), "", *_proxy("", front, slug))
 
 
 def _static(number: int, prefix: str, directory: str, slug: str) -> str:
