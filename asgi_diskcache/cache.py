@@ -93,7 +93,8 @@ class DiskCache(Settings):
         """The cache that a directory describes itself. Raises ``ValueError`` where there is none."""
         options = described_options(os.fspath(directory))
         if options is None:
-            raise ValueError(f"{os.fspath(directory)!r} is no cache: no process has stored pages there yet")
+            said = "is no cache: no process has stored pages there yet; start its app once, or name it as module:app"
+            raise ValueError(f"{os.fspath(directory)!r} {said}")
         return cls(directory, **{**options, "enabled": None})
 
     def entries(self, *patterns: str, host: str = "", older_than: float = 0) -> Iterator[Stored]:

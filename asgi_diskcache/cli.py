@@ -49,7 +49,7 @@ class Forwarding(click.Command):
 
 
 @main.command(
-    cls=Forwarding, epilog="Everything after -- goes to uvicorn: asgi-diskcache serve site:app -- --proxy-headers"
+    cls=Forwarding, epilog="Everything after -- goes to uvicorn: asgi-diskcache serve mysite:app -- --proxy-headers"
 )
 @options.site
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -61,8 +61,8 @@ def serve(site: Site, host: str, port: int, workers: int, reload: bool, uvicorn_
     """Serve any app under uvicorn behind a cache.
 
     \b
-    asgi-diskcache serve site:app                                 # stores in ./cache
-    asgi-diskcache serve --cache /var/cache/site --allowed-host example.org --workers 2 site:app
+    asgi-diskcache serve mysite:app                               # stores in ./cache
+    asgi-diskcache serve --cache /var/cache/site --allowed-host example.org --workers 2 mysite:app
     asgi-diskcache serve --content-type '/**/rdf=application/rdf+xml' legacy:application
     """
     if reload and workers > 1:
@@ -122,7 +122,7 @@ def demo(once: bool, port: int, directory: Path | None) -> None:
     sys.exit(tour(console, directory=directory, port=port, once=once))
 
 
-@main.command("explain", epilog="Example: asgi-diskcache explain site:app /about --header 'Cookie: a=1'")
+@main.command("explain", epilog="Example: asgi-diskcache explain mysite:app /about --header 'Cookie: a=1'")
 @options.site
 @click.argument("url")
 @click.option("--header", "headers", multiple=True, callback=options.headers, help="'Name: value' to send; repeatable.")

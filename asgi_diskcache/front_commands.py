@@ -16,7 +16,7 @@ import click
 from . import options
 from .cache import DiskCache
 from .complaints import fail, usage_errors, write_errors
-from .doctor import Finding, Unreachable, examine
+from .doctor import WAITING, Finding, Unreachable, examine
 from .servers import SERVERS, Front, config
 
 MARKS = {True: "\u2713", False: "\u2717", None: "-"}
@@ -61,7 +61,7 @@ def config_command(
 
     \b
     asgi-diskcache config nginx /var/cache/site --server-name example.org > example.org.conf
-    asgi-diskcache config apache site:app --upstream http://127.0.0.1:8000 --part server
+    asgi-diskcache config apache mysite:app --upstream http://127.0.0.1:8000 --part server
     asgi-diskcache config caddy /var/cache/site --check /etc/caddy/Caddyfile
 
     It comes from the options of CACHE, so that the server serves just what the middleware would answer from the cache:
@@ -94,7 +94,7 @@ def _compare(file: str, wanted: str) -> None:
     changes = difflib.unified_diff(_directives(found), _directives(wanted), file, "the cache's options", lineterm="")
     if lines := list(changes):
         click.echo("\n".join(lines))
-        fail(f"{file} does not match the options of the cache: write it again", 1)
+        fail(f"{file} does not match the options of the cache: write it again (by the same switches as before)", 1)
     click.echo(f"{file} matches the options of the cache")
 
 
@@ -132,7 +132,7 @@ def _printed(cache: DiskCache, url: str, connect: str, insecure: bool, as_json: 
     with closing(examine(cache, url, connect=connect, insecure=insecure)) as found:
         for finding in found:
             findings.append(finding)
-            if not as_json:
+            if not as_json and finding.says != WAITING:
                 print_finding(finding)
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
@@ -147,7 +147,9 @@ def summary(findings: list[Finding]) -> str:
     untold = sum(finding.ok is None for finding in findings)
     parts = [f"{len(findings)} checks"]
     parts += [f"{wrong} wrong"] if wrong else []
-    parts += [f"{untold} could not be told"] if untold else []
+    parts += [f"{untold} could not be told until that is put right" if wrong else f"{untold} could not be told"] * bool(
+        untold
+    )
     return ", ".join(parts if wrong or untold else [*parts, "all is well"])
 
 

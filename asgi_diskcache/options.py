@@ -171,7 +171,7 @@ def _written(name: str, value: object) -> str:
         items = [f"*{constant}"] if short else []
         return f"[{', '.join(items + [repr(item) for item in value if not short or item not in known])}]"
     if name == "headers" and isinstance(value, dict):
-        return repr({key: text for key, text in value.items() if DEFAULT_HEADERS.get(key) != text})
+        return repr({key: text for key, text in value.items() if (key, text) not in DEFAULT_HEADERS.items()})
     return repr(value)
 
 
@@ -194,7 +194,7 @@ def _spelled_headers(headers: Mapping[str, object], place: str = "") -> Iterator
     for name, value in headers.items():
         if isinstance(value, Mapping):
             yield from _spelled_headers(value, f"{name}=")
-        elif DEFAULT_HEADERS.get(name) != value:
+        elif place or (name, value) not in DEFAULT_HEADERS.items():
             yield f"{place}{name}: {value}" if isinstance(value, str) else f"{place}{name}"
 
 

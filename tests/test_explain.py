@@ -14,7 +14,7 @@ from clients import fetch
 from commands import SITES, Ran, complaint, python, run, served
 from harness import assert_stored
 
-from asgi_diskcache import DiskCache, advice
+from asgi_diskcache import DiskCache, advice, options
 from asgi_diskcache.policy import ANSWERED, FILLING, STORED
 
 SITE = ("--app-dir", str(SITES))
@@ -375,3 +375,13 @@ def test_lines_are_not_broken_where_nobody_watches(tmp_path: Path) -> None:
 def test_brackets_are_printed_as_they_are(tmp_path: Path) -> None:
     ran = run("explain", *SITE, "--cache", "[red]x[/red]", "small:app", "/", cwd=tmp_path)
     assert f"file      {tmp_path}/[red]x[/red]/__index.html\n" in ran.out
+
+
+def test_headers_that_hits_may_lose_are_pasted_as_such() -> None:
+    headers = {"Link": None, "/a": {"X-B": None, "Cache-Control": "no-cache"}, "Cache-Control": "max-age=60"}
+    assert options.switches({"headers": headers}) == [
+        *("--hit-header Link", "--hit-header /a=X-B", "--hit-header '/a=Cache-Control: no-cache'"),
+        "--hit-header 'Cache-Control: max-age=60'",
+    ]
+    pasted = options.call({"directory": "cache", "headers": headers}, {})
+    assert eval(pasted, {"DiskCache": DiskCache}).headers == DiskCache("cache", headers=headers).headers

@@ -71,6 +71,7 @@ CASES = [(server, name) for server in SERVERS for name in CONFIGURATIONS]
 def written(server: str, name: str, part: str = "site") -> str:
     """The configuration of this name."""
     cache, front = CONFIGURATIONS[name]
+    front = {key: value for key, value in front.items() if server == "nginx" or key != "open_file_cache"}
     return config(server, DiskCache("/var/cache/site", **cache), Front(**front), part)
 
 

@@ -9,14 +9,14 @@ from collections.abc import Generator
 from asgi_diskcache.cache import DiskCache
 from asgi_diskcache.mapping import host_directory
 
-from .checks import CHECKS
+from .checks import CHECKS, WAITING
 from .fetching import Origin, Unreachable
 from .findings import Finding
 from .naming import Naming
 from .planting import Planting
 from .visit import Visit
 
-__all__ = ["Finding", "Unreachable", "examine"]
+__all__ = ["WAITING", "Finding", "Unreachable", "examine"]
 
 
 def examine(cache: DiskCache, url: str, *, connect: str = "", insecure: bool = False) -> Generator[Finding, None, None]:

@@ -9,6 +9,9 @@ from . import bypasses, changes, hits, modes
 from .findings import Complaint, Finding, Inapplicable, Untold, wrong
 from .visit import Visit
 
+WAITING = "the front server serves no page yet, so this proves nothing"
+"""Why most checks are put off until the first ones are satisfied."""
+
 _CONFIG = "write the configuration again with 'asgi-diskcache config' (nginx, apache or caddy), and reload the server"
 
 
@@ -25,7 +28,7 @@ class Check:
     def finding(self, visit: Visit) -> Finding | None:
         """The outcome, or ``None`` if these options have nothing to look at. Raises ``Unreachable`` or ``OSError``."""
         if self.needs_hits and not visit.served:
-            return Finding(self.title, None, "the front server serves no page yet, so this proves nothing")
+            return Finding(self.title, None, WAITING)
         try:
             complaints = list(self.look(visit))
         except Untold as reason:

@@ -42,7 +42,7 @@ def serves_the_file(visit: Visit) -> Iterator[Complaint]:
     if visit.served:
         return
     if answer.is_python_hit:
-        yield Complaint("Python reads the file and sends it: the front server does not look for it, or may not read it")
+        yield Complaint("Python reads the file and sends it, and not the front server", _unread(visit, answer))
     elif answer.by_app:
         yield Complaint(
             f"the answer is {answer}: neither the front server nor the app looks in {visit.cache.directory}",
@@ -50,6 +50,16 @@ def serves_the_file(visit: Visit) -> Iterator[Complaint]:
         )
     else:
         yield Complaint(f"the answer is {answer} and not the page")
+
+
+def _unread(visit: Visit, answer: Answer) -> str:
+    if answer.headers.get("server") in ("uvicorn", "hypercorn-h11", "granian", "gunicorn", "daphne", "waitress"):
+        return "give the URL of the front server: this is the app's own; if there is none, see 'asgi-diskcache config'"
+    return (
+        f"see that the server's configuration names {visit.planting.root} as the server sees it (--root), that the "
+        "next line has no cross, and that the app and the doctor have the same options; else write it again with "
+        "'asgi-diskcache config', and reload the server"
+    )
 
 
 def serves_every_kind(visit: Visit) -> Iterator[Complaint]:

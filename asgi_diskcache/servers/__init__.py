@@ -32,6 +32,10 @@ def config(server: str, cache: DiskCache, front: Front | None = None, part: str 
     parts = SERVERS.get(server) or refuse("server", server, f"give one of {', '.join(SERVERS)}")
     text = parts.get(part) or refuse("part", part, f"give one of {', '.join(parts)} for {server}")
     front = front or Front()
+    if part != "site" and front.tls_cert:
+        refuse("tls_cert", front.tls_cert, f"leave it out for the part {part!r}: the site that exists has its own")
+    if server != "nginx" and front.open_file_cache:
+        refuse("open_file_cache", front.open_file_cache, f"leave it out for {server}: it is an option of nginx")
     return text(cache, replace(front, root=front.root or str(cache.directory), server_name=_names(cache, front)))
 
 

@@ -157,8 +157,9 @@ LimitRequestBody 0
 
 _HTACCESS = (
     """\
-# For the .htaccess of the DocumentRoot whose directory "{name}" is the cache. What cannot be said here must be said for
-# the virtual host: AllowOverride All, ProxyPreserveHost On (or nothing is stored), and AllowEncodedSlashes NoDecode.
+# For the .htaccess of a DocumentRoot: the cache is the directory "{name}" inside it. What cannot be said here must be
+# said for the virtual host: AllowOverride All, AllowEncodedSlashes NoDecode, and ProxyPreserveHost On (without it pages
+# may link to the app's own address).
 
 RewriteEngine On
 Options +SymLinksIfOwnerMatch -Indexes -MultiViews

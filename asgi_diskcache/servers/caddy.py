@@ -30,9 +30,8 @@ Rows = Iterable[tuple[str, str]]
 
 
 def _site(cache: DiskCache, front: Front) -> str:
-    return "\n".join(
-        (*_title(front), block(_addresses(front), *_listening(front), _server(cache, front)), *_redirect(front), "")
-    )
+    inside = block(_addresses(front), *_listening(front), _inside(cache, front))
+    return "\n".join((*_title(front), inside, *_redirect(front), ""))
 
 
 def _http(cache: DiskCache, front: Front) -> str:
@@ -40,6 +39,10 @@ def _http(cache: DiskCache, front: Front) -> str:
 
 
 def _server(cache: DiskCache, front: Front) -> str:
+    return "\n".join((*_title(front), "", _inside(cache, front)))
+
+
+def _inside(cache: DiskCache, front: Front) -> str:
     slug = _slug(front)
     maps = (*_tests(cache, slug), *_names(cache, slug), *_carried(cache, slug), *_static_maps(front, slug))
     return "\n".join(

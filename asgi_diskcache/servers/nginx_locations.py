@@ -35,6 +35,7 @@ location ^~ {prefix} {{
 def _pages(cache: DiskCache, front: Front) -> str:
     name, root = prefix(front), front.root.rstrip("/") or "/"
     return f"""\
+# In place of any other "location /"; a "location ~" elsewhere in the server block would take paths from it.
 # Pages: the file, if the tests are passed and it is there, else the app. The app also answers where the file turns
 # out to be removed, or not readable (the error log tells of that).
 location / {{
@@ -92,7 +93,7 @@ def _carried(cache: DiskCache, name: str) -> str:
         for n, (header, choice) in enumerate(rules.headers(cache).items())
     ]
     carried += [("Cache-Status", '"nginx; hit"')] if cache.cache_status else []
-    return "".join(f"add_header {quoted(header)} {value} always;\n" for header, value in carried)
+    return "".join(f"add_header {quoted(header)} {value};\n" for header, value in carried)
 
 
 def _types(types: dict[str, list[str]]) -> str:

@@ -190,11 +190,12 @@ class Store:
     def _take_over(self, found: Mapping[str, object]) -> None:
         said = f"{self.root}: written with other settings or before a reboot, so emptied now"
         # In this order: a kill at any moment leaves old settings with old pages, or no pages at all.
-        if found.get("adopted") is False:
-            self.control.throw_away()
-        elif self.control.visible():
-            said += f"; it held files before it was a cache: find them in {self.control.set_aside()}, or remove them"
-        self.trouble.say("taken-over", said)
+        if self.control.visible():
+            if found.get("adopted") is False:
+                self.control.throw_away()
+            else:
+                said += f"; it held files before it was a cache: see {self.control.set_aside()}, or remove them"
+            self.trouble.say("taken-over", said)
         self.control.journal.end()
 
     def _retire(self) -> None:
