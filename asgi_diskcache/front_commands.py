@@ -145,12 +145,9 @@ def summary(findings: list[Finding]) -> str:
     """How many checks there were, and that all is well only if it could be told of each."""
     wrong = sum(finding.ok is False for finding in findings)
     untold = sum(finding.ok is None for finding in findings)
-    parts = [f"{len(findings)} checks"]
-    parts += [f"{wrong} wrong"] if wrong else []
-    parts += [f"{untold} could not be told until that is put right" if wrong else f"{untold} could not be told"] * bool(
-        untold
-    )
-    return ", ".join(parts if wrong or untold else [*parts, "all is well"])
+    counts = {"wrong": wrong, "could not be told": untold}
+    said = [f"{count} {word}" for word, count in counts.items() if count]
+    return ", ".join([f"{len(findings)} checks", *(said or ["all is well"])])
 
 
 def print_finding(finding: Finding) -> None:
