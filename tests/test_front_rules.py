@@ -30,6 +30,7 @@ CACHES = {
         bypass_cookies=["*", "session"],
         bypass_headers=["HX-Request", "Accept: text/event-stream", "Accept: application/json"],
     ),
+    "closed": DiskCache("/srv/cache", allowed_hosts=[], include=[], headers={"Cache-Control": None}),
     "narrow": DiskCache("/srv/cache", allowed_hosts="*", include=["/blog/**", "/"], ignore_query=(), bypass_cookies=()),
 }
 

@@ -111,7 +111,7 @@ def _all_tests(settings: Settings) -> Iterable[Test]:
 
 
 def _hosts(settings: Settings) -> Rows:
-    return tuple((f"(?i)^{_host(entry)}$", True) for entry in settings.allowed_hosts)
+    return tuple((f"(?i)^{_host(entry)}$", True) for entry in settings.allowed_hosts) or ((_NOTHING, True),)
 
 
 def _host(entry: str) -> str:
