@@ -142,7 +142,7 @@ def test_a_front_server_decides_as_the_policy_does(
         "raw_path": target.encode(),
         "path": unquote(target),
         "query_string": query.encode(),
-        "headers": [(key.encode(), value.encode()) for key, value in sent.items()],
+        "headers": [(key.encode(), value.encode("latin-1")) for key, value in sent.items()],
     }
     request = request_of(scope, cache)
     answered = method != "POST" and refusal(ANSWERED, request, cache) is None
