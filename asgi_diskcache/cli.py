@@ -198,8 +198,7 @@ def purge(
     if not wanted:
         raise click.UsageError("no PATTERN: name what to purge, such as '/blog/**', or give --all")
     with usage_errors(), write_errors():
-        with redirect_stdout(sys.stderr):
-            opened = options.open_cache(cache, app_dir)
+        opened = options.open_cache(cache, app_dir)
         if host and not opened.per_host:
             raise ValueError("--host is for caches with per_host=True: this one has the same pages for every host")
         if dry_run or older_than is not None:

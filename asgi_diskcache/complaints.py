@@ -40,10 +40,14 @@ def write_errors() -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        command = shlex.join(["asgi-diskcache", *sys.argv[1:]])
-        fail(f"no permission for {error.filename}: sudo -u {owner(str(error.filename))} {command}", 1)
+        fail(f"no permission for {error.filename}: sudo -u {owner(str(error.filename))} {command_line()}", 1)
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}", 1)
+
+
+def command_line() -> str:
+    """The command line that was typed, to paste."""
+    return shlex.join(["asgi-diskcache", *sys.argv[1:]])
 
 
 def owner(name: str) -> str:

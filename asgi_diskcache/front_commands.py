@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
-import shlex
 import signal
 import sys
-from contextlib import closing, redirect_stdout
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import click
 
 from . import options
 from .cache import DiskCache
-from .complaints import fail, usage_errors, write_errors
+from .complaints import command_line, fail, usage_errors, write_errors
 from .doctor import WAITING, Finding, Unreachable, examine
 from .servers import SERVERS, Front, config
 
@@ -68,19 +67,14 @@ def config_command(
     write it again when they change. With --check, exit 1 if FILE says something else, comments aside.
     """
     with usage_errors():
-        front = Front(server_name=server_name, static=static, command=_command(), **given)  # type: ignore[arg-type]
-        with redirect_stdout(sys.stderr):
-            opened = options.open_cache(cache, app_dir)
+        front = Front(server_name=server_name, static=static, command=command_line(), **given)  # type: ignore[arg-type]
+        opened = options.open_cache(cache, app_dir)
         text = config(server, opened, front, part)
     _warn_of_names(opened, server_name)
     if checked:
         _compare(checked, text)
     else:
         click.echo(text, nl=False)
-
-
-def _command() -> str:
-    return shlex.join(["asgi-diskcache", *sys.argv[1:]])
 
 
 def _warn_of_names(cache: DiskCache, names: tuple[str, ...]) -> None:
@@ -118,8 +112,7 @@ def doctor_command(cache: str, url: str, connect: str, insecure: bool, as_json: 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: sys.exit(128 + number))  # Whose pages are removed on the way out.
     with usage_errors(), write_errors():
-        with redirect_stdout(sys.stderr):
-            opened = options.open_cache(cache, app_dir)
+        opened = options.open_cache(cache, app_dir)
         try:
             findings = _printed(opened, url, connect, insecure, as_json)
         except Unreachable as error:

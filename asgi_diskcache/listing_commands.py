@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import click
@@ -45,8 +44,7 @@ def ls(
     PATTERNs are URL paths: * is anything but /, ** anything, /x/** also /x. A full URL gives its path.
     """
     with usage_errors():
-        with redirect_stdout(sys.stderr):
-            opened = options.open_cache(cache, app_dir)
+        opened = options.open_cache(cache, app_dir)
         for entry in opened.entries(*patterns, host=host, older_than=older_than or 0):
             click.echo(_line(opened, entry, null, files, as_json), nl=not null)
 
@@ -80,7 +78,7 @@ def status(cache: str, as_json: bool, app_dir: str) -> None:
 
     Exit 1 if it cannot; the line tells what to do.
     """
-    with usage_errors(), redirect_stdout(sys.stderr):
+    with usage_errors():
         opened = options.open_cache(cache, app_dir)
     found = survey(opened)
     click.echo(json.dumps(_counted(opened, found), indent=1) if as_json else "\n".join(_lines(opened, found)))

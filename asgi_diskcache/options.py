@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -143,6 +145,11 @@ def age(context: click.Context, parameter: click.Parameter, value: str | None) -
 
 def open_cache(cache: str, app_dir: str) -> DiskCache:
     """The cache that CACHE means. Raises ``LoadError`` or ``ValueError``."""
+    with redirect_stdout(sys.stderr):  # Apps print when they are imported.
+        return _opened(cache, app_dir)
+
+
+def _opened(cache: str, app_dir: str) -> DiskCache:
     if os.path.isdir(cache) or not re.match(r"[\w.]+:|config:", cache):
         return DiskCache.of_directory(cache)
     return load_cache(cache, app_dir=app_dir)

@@ -39,10 +39,7 @@ def has_no_file(request: Request, settings: Settings) -> bool:
 
 
 def is_excluded(request: Request, settings: Settings) -> bool:
-    path = request.page.path if request.page else ""
-    return not any(pattern.matches(path) for pattern in settings.included) or any(
-        pattern.matches(path) for pattern in settings.excluded
-    )
+    return not settings.covers(request.page.path if request.page else "")
 
 
 def is_for_another_host(request: Request, settings: Settings) -> bool:

@@ -106,6 +106,12 @@ class Settings:
         """The patterns of paths that are not."""
         return tuple(map(path_pattern, self.exclude))
 
+    def covers(self, path: str) -> bool:
+        """Whether ``include`` and ``exclude`` leave this path to the cache."""
+        return any(pattern.matches(path) for pattern in self.included) and not any(
+            pattern.matches(path) for pattern in self.excluded
+        )
+
     @cached_property
     def ignored_headers(self) -> Names:
         """Request headers that a filling render does not see."""

@@ -9,12 +9,12 @@ import re
 import shutil
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
-from harness import eventually
+from harness import eventually, stop
 from websockets.sync.client import ClientConnection, connect
 
 _SWITCHES = (
@@ -87,11 +87,7 @@ def a_browser() -> Iterator[Browser]:
         with connect(_tab(port), max_size=None) as connection:
             yield Browser(connection)
     finally:
-        child.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(20)
-        child.kill()
-        child.wait()
+        stop(child)
         shutil.rmtree(profile, ignore_errors=True)
 
 
@@ -102,11 +98,8 @@ def _port(output: str) -> str:
 
 
 def _tab(port: str) -> str:
-    import httpx
-
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    def pages() -> list[str]:
         tabs = httpx.get(f"http://127.0.0.1:{port}/json/list").json()
-        if pages := [tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"]:
-            return str(pages[0])
-    raise AssertionError("chromium has no tab")
+        return [tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"]
+
+    return str(eventually(pages, "a tab of chromium")[0])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import eventually, free_port, listens
+from harness import eventually, free_port, listens, stop
 
 USER = "nobody"
 """Who runs the front servers: neither root nor the owner of the cache."""
@@ -143,11 +143,7 @@ def running(server: str, site: str | Callable[[int], str]) -> Iterator[int]:
             assert child.poll() is None, _said(home) + text
             yield port
         finally:
-            child.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(20)
-            child.kill()
-            child.wait()
+            stop(child)
 
 
 @contextlib.contextmanager

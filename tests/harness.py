@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -42,16 +41,16 @@ def eventually(condition: Callable[[], Any], what: str, seconds: float = 30.0) -
     return found
 
 
-def file_of(cache: DiskCache, path: str) -> Path:
+def file_of(cache: DiskCache, path: str, host: str = "") -> Path:
     """The file of a path that must be cacheable."""
-    found = cache.file_for(path)
+    found = cache.file_for(path, host)
     assert found is not None, f"{path} has no file"
     return found
 
 
-def assert_stored(cache: DiskCache, path: str, body: bytes | None = None) -> None:
+def assert_stored(cache: DiskCache, path: str, body: bytes | None = None, host: str = "") -> None:
     """Wait until the page is stored; and it is ``body``."""
-    file = file_of(cache, path)
+    file = file_of(cache, path, host)
     eventually(file.is_file, f"{path} is not stored")
     if body is not None:
         assert file.read_bytes() == body
@@ -125,14 +124,18 @@ def process(*arguments: str, cwd: Path | None = None, **environment: str) -> Ite
     try:
         yield child
     finally:
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(20)
-        child.kill()
-        child.wait()
+        stop(child)
         if child.stdout:
             child.stdout.close()
+
+
+def stop(child: subprocess.Popen[Any]) -> None:
+    """End a process: asked first, and then by force."""
+    child.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(20)
+    child.kill()
+    child.wait()
 
 
 def free_port() -> int:

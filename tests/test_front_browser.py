@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from browsers import a_browser
 from fronts import public_directory, running
-from harness import Spy, a_cache, eventually, serving
+from harness import Spy, a_cache, assert_stored, serving
 from test_fronts import site_of
 
 from asgi_diskcache.demo.site import OPTIONS, application
@@ -28,7 +28,7 @@ def test_the_second_visit_of_a_browser_is_served_without_python() -> None:
                 browser.visit(f"{site}{path}")
             assert browser.evaluate(RDF) == "application/rdf+xml"
             for path in VISITED:
-                eventually(lambda path=path: cache.file_for(path).is_file(), f"{path} to be stored")  # type: ignore
+                assert_stored(cache, path)
             calls = spy.calls
             browser.call("Network.setCacheDisabled", cacheDisabled=True)
             for path in ("/", *VISITED[2:4]):

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import pytest
 from fronts import SERVERS, public_directory, running
-from harness import Spy, a_cache, eventually, exchange, serving
+from harness import Spy, a_cache, assert_stored, exchange, file_of, serving
 
 from asgi_diskcache import DiskCache, DiskCacheMiddleware
 from asgi_diskcache.servers import Front, config
@@ -364,26 +364,14 @@ def fill(cache: DiskCache, name: str, port: int) -> None:
     """Store the pages of a site, and plant what no server may send."""
     for target in STORED[name]:
         assert ask(port, "GET", target, {"Host": "example.org"}).status == 200
-        assert_stored_for(cache, target, "example.org")
+        assert_stored(cache, target, host="example.org")
     for file in PLANTED[name]:
         planted = Path(cache.directory) / file
         planted.parent.mkdir(exist_ok=True)
         planted.write_bytes(b"SECRET")
     long_ago = 1_600_000_000
     for target in STORED[name]:
-        os.utime(file_for(cache, target, "example.org"), (long_ago, long_ago))
-
-
-def file_for(cache: DiskCache, target: str, host: str) -> Path:
-    """The file of a target without its query."""
-    found = cache.file_for(target.partition("?")[0], host)
-    assert found is not None
-    return found
-
-
-def assert_stored_for(cache: DiskCache, target: str, host: str) -> None:
-    """Wait until the page is stored."""
-    eventually(file_for(cache, target, host).is_file, f"{target} to be stored")
+        os.utime(file_of(cache, target, "example.org"), (long_ago, long_ago))
 
 
 @pytest.mark.parametrize("server", ["middleware", *SERVERS])
@@ -411,7 +399,7 @@ def check(column: Column, beside: Column, row: Row) -> None:
     assert "; hit" not in answer.headers.get("cache-status", "")
     assert answer.status == row.status
     if row.by == "miss":
-        assert_stored_for(column.cache, row.target, row.host)
+        assert_stored(column.cache, row.target, host=row.host)
         assert_hit(column, row, column.ask(row)[0])
         column.cache.purge_sync(row.target, host=row.host)
     else:
@@ -423,7 +411,7 @@ def assert_hit(column: Column, row: Row, answer: Answer) -> None:
     name = "asgi-diskcache" if column.server == "middleware" else column.server
     path = unquote(row.path)
     assert (answer.status, answer.headers.get("cache-status")) == (row.status, f"{name}; hit")
-    whole = file_for(column.cache, row.path, row.host).read_bytes()
+    whole = file_of(column.cache, row.path, row.host).read_bytes()
     assert answer.body == expected_body(row, whole)
     if row.status < 300:
         assert answer.headers["content-type"] == column.cache.type_of(path)

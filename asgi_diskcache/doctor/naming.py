@@ -66,17 +66,14 @@ class Naming:
 
     def is_cached(self, path: str) -> bool:
         """Whether a page of this path is stored and served."""
-        return self._has_file(path) and self._is_included(path)
+        return self._has_file(path) and self._cache.covers(path)
 
     def _is_left_out(self, path: str) -> bool:
-        return self._has_file(path) and not self._is_included(path)
+        return self._has_file(path) and not self._cache.covers(path)
 
     def _has_file(self, path: str) -> bool:
         below = path.startswith(f"{self._prefix}/") and self.word in path
         return below and file_for(path, self._cache) is not None
-
-    def _is_included(self, path: str) -> bool:
-        return _any(self._cache.included, path) and not _any(self._cache.excluded, path)
 
     def _first(
         self, patterns: Iterable[PathPattern], tails: Iterable[str], wanted: Callable[[str], bool]
@@ -95,7 +92,3 @@ def filled(pattern: PathPattern, tail: str, word: str) -> str | None:
     for _, number in wildcards:
         parts[number] = tail if number == widest else word
     return "".join(parts)
-
-
-def _any(patterns: Iterable[PathPattern], path: str) -> bool:
-    return any(pattern.matches(path) for pattern in patterns)

@@ -9,7 +9,6 @@ from itertools import chain, product
 from textwrap import indent
 from urllib.parse import quote
 
-from asgi_diskcache import media_types
 from asgi_diskcache.cache import DiskCache
 from asgi_diskcache.checks import refuse
 
@@ -138,13 +137,9 @@ def _tls(front: Front) -> str:
 
 
 def _static(prefix: str, directory: str, place: _Place) -> str:
-    types = indent(_types(_by_type(media_types.TYPES), "application/octet-stream"), "    ")
+    types = indent(_types(rules.static_types(), "application/octet-stream"), "    ")
     named = {"pattern": re.escape(prefix), "prefix": quoted(prefix), "types": types}
     return TEMPLATES[f"static_{place.name}"].format(directory=quoted(directory.rstrip("/") + "/"), **named)
-
-
-def _by_type(types: Mapping[str, str]) -> dict[str, list[str]]:
-    return {known: [name for name in types if types[name] == known] for known in types.values()}
 
 
 def _additions(cache: DiskCache) -> Iterable[str]:

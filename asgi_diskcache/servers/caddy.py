@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from asgi_diskcache.cache import DiskCache
-from asgi_diskcache.media_types import TYPES
 
 from . import rules
 from .caddy_text import block, identifier, literal, plain, quoted, root_of, searched
@@ -154,9 +153,8 @@ def _static_maps(front: Front, slug: str) -> Iterable[str]:
         numbered = sorted(enumerate(front.static), key=lambda entry: -len(entry[1][0]))
         prefixes = [(f"^{re.escape(prefix)}", f"static{number}") for number, (prefix, _) in numbered]
         yield _map("Static files.", _SOURCES["path"], f"{slug}_static", prefixes, "")
-        types = {found: [name for name, known in TYPES.items() if known == found] for found in TYPES.values()}
         says, otherwise = "Content-Type of static files.", "application/octet-stream"
-        yield _map(says, _SOURCES["path"], f"{slug}_static_type", _by_extension(types), otherwise)
+        yield _map(says, _SOURCES["path"], f"{slug}_static_type", _by_extension(rules.static_types()), otherwise)
 
 
 def _by_extension(types: Mapping[str, list[str]]) -> list[tuple[str, str]]:

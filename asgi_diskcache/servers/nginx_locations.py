@@ -6,7 +6,6 @@ from textwrap import indent
 
 from asgi_diskcache.cache import DiskCache
 from asgi_diskcache.mapping import MAX_PATH
-from asgi_diskcache.settings import Settings
 
 from . import rules
 from .front import Front
@@ -27,7 +26,7 @@ def _static(prefix: str, directory: str) -> str:
 location ^~ {prefix} {{
     alias {quoted(directory.rstrip("/") + "/")};
     default_type application/octet-stream;
-{indent(_types(rules.known_types(Settings())), TAB)}
+{indent(_types(rules.static_types()), TAB)}
 }}
 """
 

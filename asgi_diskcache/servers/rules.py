@@ -207,9 +207,18 @@ def declared_types(settings: Settings) -> list[tuple[str, str]]:
 
 def known_types(settings: Settings) -> dict[str, list[str]]:
     """Types to the file name extensions that have them; all other names have ``content_type``."""
+    return _extensions(settings.suffix.lower())
+
+
+def static_types() -> dict[str, list[str]]:
+    """The same for files that are served as they are."""
+    return _extensions("")
+
+
+def _extensions(suffix: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for extension, known in media_types.TYPES.items():
-        if f".{extension}" != settings.suffix.lower():
+        if f".{extension}" != suffix:
             found.setdefault(known, []).append(extension)
     return found
 
