@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import random
 import socket
@@ -11,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,21 @@ def process(*arguments: str, cwd: Path | None = None, **environment: str) -> Ite
         stop(child)
         if child.stdout:
             child.stdout.close()
+
+
+def response_in(received: bytes, method: str) -> HTTPResponse:
+    """The response that these bytes of a connection hold; ``begin`` reads its head."""
+    return HTTPResponse(_Received(received), method=method)  # type: ignore[arg-type] # All it wants is a file.
+
+
+class _Received:
+    """Bytes in the place of a socket."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def makefile(self, mode: str) -> io.BytesIO:
+        return io.BytesIO(self._data)
 
 
 def stop(child: subprocess.Popen[Any]) -> None:

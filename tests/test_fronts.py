@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
-import io
 import json
 import os
 import re
@@ -16,7 +14,7 @@ from urllib.parse import unquote
 
 import pytest
 from fronts import SERVERS, public_directory, running
-from harness import Spy, a_cache, assert_stored, exchange, file_of, serving
+from harness import Spy, a_cache, assert_stored, exchange, file_of, response_in, serving
 
 from asgi_diskcache import DiskCache, DiskCacheMiddleware
 from asgi_diskcache.servers import Front, config
@@ -300,22 +298,12 @@ def ask(port: int, method: str, target: str, headers: Mapping[str, str]) -> Answ
     """Send one request as it is, and read the answer to its end."""
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     text = "".join(f"{line}\r\n" for line in [*lines, "Content-Length: 0", "Connection: close", ""])
-    response = http.client.HTTPResponse(Received(exchange(port, text.encode())), method=method)  # type: ignore[arg-type]
+    response = response_in(exchange(port, text.encode()), method)
     response.begin()
     found: dict[str, str] = {}
     for name, value in response.getheaders():
         found[name.lower()] = f"{found[name.lower()]}, {value}" if name.lower() in found else value
     return Answer(response.status, found, response.read())
-
-
-class Received:
-    """Bytes in the place of a socket."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def makefile(self, mode: str) -> io.BytesIO:
-        return io.BytesIO(self._data)
 
 
 class Columns:

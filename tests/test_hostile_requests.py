@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import json
 import os
 import posixpath
@@ -12,14 +11,14 @@ import socket
 import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
 import pytest
 from clients import body, start
-from harness import a_cache, eventually, file_of, pages_below
+from harness import a_cache, eventually, file_of, pages_below, response_in
 from servers import serving_by_gunicorn, serving_by_h11, serving_by_httptools, serving_by_hypercorn
 
 from asgi_diskcache import DiskCache, DiskCacheMiddleware, WSGIDiskCacheMiddleware
@@ -210,7 +209,7 @@ class Answer:
     def __init__(self, received: bytes, method: str) -> None:
         self.status, self.body, self.whole = 0, b"", False
         self.headers: dict[str, list[str]] = {}
-        response = HTTPResponse(_Received(received), method=method)  # type: ignore[arg-type]
+        response = response_in(received, method)
         with contextlib.closing(response), contextlib.suppress(HTTPException):
             response.begin()
             self.status = response.status
@@ -228,14 +227,6 @@ class Answer:
         """What must be the same with and without a cache."""
         headers = {name: values for name, values in self.headers.items() if name not in OWN_HEADERS}
         return (self.status, headers, self.body) if self.whole else self.status
-
-
-class _Received:
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def makefile(self, *_: object) -> io.BytesIO:
-        return io.BytesIO(self._data)
 
 
 class Site:
