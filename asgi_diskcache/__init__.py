@@ -11,11 +11,12 @@ if sys.platform == "win32":
 
 from .cache import DiskCache
 from .middleware import DiskCacheMiddleware
-from .settings import ANALYTICS_COOKIES, SESSION_COOKIES, TRACKING_PARAMETERS, VARIANT_HEADERS
+from .settings import ANALYTICS_COOKIES, DJANGO_HEADERS, SESSION_COOKIES, TRACKING_PARAMETERS, VARIANT_HEADERS
 from .wsgi import WSGIDiskCacheMiddleware
 
 __all__ = [
     "ANALYTICS_COOKIES",
+    "DJANGO_HEADERS",
     "SESSION_COOKIES",
     "TRACKING_PARAMETERS",
     "VARIANT_HEADERS",

@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from . import forwarding, freshness, policy, request_rules, response_rules
-from .exchange import Request, Response, items
+from . import forwarding, freshness, media_types, policy, request_rules
+from .causes import varies_on, vary_names
+from .exchange import Request, Response, bare
+from .hosts import hosts_with
 from .patterns import Names, folded
 from .policy import Rule, Subject
 from .settings import Settings
@@ -21,7 +23,7 @@ HINTS = {
     "path": "only a path with one canonical spelling and a safe file name is cached: give the page another URL",
     "excluded": "change include or exclude",
     "host": "ask with exactly one well-formed Host",
-    "query": "only the bare path is cached; add a parameter that changes nothing on the page to ignore_query",
+    "query": "only the bare path is cached; a parameter that changes nothing on the page: --ignore-query, ignore_query",
     "bypass-cookie": "it is the cookie of somebody who is logged in: ask without it",
     "identity": "the request names somebody: ask without that header",
     "range": "the whole page fills the cache: ask without Range",
@@ -40,21 +42,28 @@ HINTS = {
     "user": "pages for somebody who is authenticated are never stored: exclude them",
     "trailers": "send no trailers",
     "too-large": "raise max_body",
+    "min-uses": "it is stored when it is asked for as often as min_uses says within an hour",
     "incomplete": "the app did not finish its response within render_timeout: see its log",
-    "path-conflict": 'a file and a directory cannot have one name: set suffix=".html"',
+    "path-conflict": "a file and a directory cannot have one name",
     "unstable": "its value changes with every render (a nonce, a token?): no hit can carry it",
 }
 """What to do about a reason that no option lifts."""
 
-SHOWN = {
-    "cache-control": ("cache-control", "expires", "pragma", "age", "x-accel-expires", *freshness.TARGETED),
-    "content-type": ("content-type",),
-    "vary": ("vary",),
-}
-"""The fields of the response that a hint quotes."""
+LATER = "an option lifts it, once nothing else refuses the page"
+"""What is said of a reason that an option lifts, beside one that none does."""
 
-NEGOTIATED = frozenset({"*", "accept", "accept-language", "accept-charset", "user-agent", "host", "referer"})
-"""Headers that every browser sends: a page that varies on them has variants."""
+PASSED = "such a request goes to the app: nothing to set for it"
+"""The same where the request is none of the cache's business."""
+
+NEGOTIATED = Names(
+    (
+        *("[*]", "Accept", "Accept-Language", "Accept-Charset", "User-Agent", "Host", "Referer", "Sec-*", "DNT", "Via"),
+        *("X-Forwarded-*", "Forwarded", "X-Real-IP", "Connection", "Cache-Control", "Pragma", "Save-Data"),
+        "Upgrade-Insecure-Requests",
+    ),
+    headers=True,
+)
+"""Headers that every browser or proxy sends: a page that varies on them has variants."""
 
 PAGES_OWN = frozenset(
     ("link", "content-language", "content-location", "content-disposition", "refresh", "x-robots-tag")
@@ -120,25 +129,31 @@ def hint(reason: str, request: Request, response: Response, settings: Settings) 
         return ""
     if word == "header":
         return _header_hint(folded(name), request, response, settings)
-    sent = [(name, value) for name in SHOWN.get(word, ()) for value in response.headers.get(name, ())]
-    quoted = "; ".join(f"{policy.spelled(name)}: {value}" for name, value in sent)
-    return HINTS.get(word, "") + (f" ({quoted})" if quoted else "")
+    if word == "path-conflict":
+        return f"{HINTS[word]}: {settings.spelled('suffix', '.html')}, which begins with an empty cache"
+    return HINTS.get(word, "")
+
+
+def is_passed(reasons: Iterable[str], request: Request, settings: Settings) -> bool:
+    """Whether one of these reasons leaves the request to the app, whatever the page is like."""
+    return not set(_looking_past(policy.ANSWERED, request, settings)).isdisjoint(reasons)
 
 
 def _header_hint(name: str, request: Request, response: Response, settings: Settings) -> str:
     if name in request.headers and name not in response.headers:
-        left_alone = "a request with it is left alone (bypass_headers): ask without it"
+        passed = "a request with it goes to the app (bypass_headers): nothing to set"
         advice = (text for names, text in _OF_REQUESTS if name in names)
-        return left_alone if name in settings.variants else next(advice, "ask without it")
+        return passed if name in settings.variants else next(advice, "ask without it")
     if name in EVERY_TIME:
         return "it answers one request: leave it out of pages that are the same for everybody"
     if len(response.headers.get(name, ())) > 1:
-        return f"it is sent on several lines: join them in the app, or set headers={{{policy.spelled(name)!r}: None}}"
+        lost = settings.spelled("headers", {policy.spelled(name): None})
+        return f"it is sent on several lines: join them in the app, or let hits lose it: {lost}"
     return "no hit can carry this value"
 
 
 def _host(name: str, request: Request, response: Response | None, settings: Settings) -> Iterator[Options]:
-    yield {"allowed_hosts": [*settings.allowed_hosts, request.host.lower()]}
+    yield {"allowed_hosts": hosts_with(request.host, settings.allowed_hosts)}
 
 
 def _cookie(name: str, request: Request, response: Response | None, settings: Settings) -> Iterator[Options]:
@@ -149,8 +164,14 @@ def _cookie(name: str, request: Request, response: Response | None, settings: Se
 
 def _content_type(name: str, request: Request, response: Response | None, settings: Settings) -> Iterator[Options]:
     sent = response.headers.get("content-type", []) if response else []
-    if request.page and len(sent) == 1:
-        yield {"content_types": _first(request.page.path, sent[0], settings.content_types)}
+    if request.page is None or len(sent) != 1:
+        return
+    path, usual = request.page.path, media_types.any_charset(settings.content_type)
+    if settings.type_is_usual(path) and media_types.any_charset(sent[0]) == usual:
+        yield {"content_type": sent[0]}
+    is_json = bare(sent[0]).endswith(("/json", "+json"))
+    pattern = "/api/**" if is_json and path.startswith("/api/") else path
+    yield {"content_types": _first(pattern, sent[0], settings.content_types)}
 
 
 def _too_large(name: str, request: Request, response: Response | None, settings: Settings) -> Iterator[Options]:
@@ -167,18 +188,14 @@ def _cache_control(name: str, request: Request, response: Response | None, setti
 
 
 def _vary(name: str, request: Request, response: Response | None, settings: Settings) -> Iterator[Options]:
-    sent = {item.lower() for item in items(response.headers.get("vary", ()))} if response else set()
-    names = sorted(item for item in sent if response and _varies_on(item, response, settings))
+    sent = {item.lower() for item in vary_names(response)}
+    names = sorted(item for item in sent if response and varies_on(item, response, settings))
     found: Options = {}
     if "cookie" in names:
         found["bypass_cookies"] = [*settings.bypass_cookies, "*"]
     if other := [policy.spelled(item) for item in names if item not in NEGOTIATED and item != "cookie"]:
         found["bypass_headers"] = [*settings.bypass_headers, *other]
     yield found
-
-
-def _varies_on(name: str, response: Response, settings: Settings) -> bool:
-    return response_rules.varies(replace(response, headers={"vary": [name]}), settings)
 
 
 def _header(name: str, request: Request, response: Response | None, settings: Settings) -> Iterator[Options]:

@@ -57,7 +57,7 @@ class Reader:
     async def next(self) -> bytes:
         """The next piece, waiting for it; ``b""`` at the end. Raises ``Slow`` if this reader was given up."""
         body = self._body
-        while self.position == body.length and not body.ended:
+        while self.waits:
             await body.news.wait()
         if self not in body.readers:
             raise Slow("the client did not read for too long while others waited")
@@ -66,6 +66,11 @@ class Reader:
         self.moved = asyncio.get_running_loop().time()
         body.room.set()
         return piece
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next piece has not come yet."""
+        return self.position == self._body.length and not self._body.ended
 
     @property
     def is_at_the_end(self) -> bool:
@@ -130,14 +135,12 @@ class Body:
     def give_up(self, reason: str) -> None:
         """Store no more of it, for this reason; readers go on."""
         self.refusal = self.refusal or reason
-        if not self._spilling.locked():
-            self._discard()
+        self._tidy()
 
     def release(self) -> None:
         """Say that nobody will join any more: the last reader closes the file, and a draft that nobody took goes."""
-        self._discard()
         self._released = True
-        self._close_if_unread()
+        self._tidy()
 
     @contextmanager
     def reader(self) -> Iterator[Reader]:
@@ -149,7 +152,7 @@ class Body:
         finally:
             self.readers.discard(reader)
             self.room.set()
-            self._close_if_unread()
+            self._tidy()
 
     async def read(self, position: int) -> bytes:
         """Some bytes from ``position`` on; ``b""`` at the end."""
@@ -165,11 +168,12 @@ class Body:
         return self._spool.length if self._spool else 0
 
     async def _spill(self) -> None:
-        async with self._spilling:
-            if self._draft and not self.refusal and self._spooled < self.length:
-                await self._append(self._draft)
-        if self.refusal:
-            self._discard()
+        try:
+            async with self._spilling:
+                if self._draft and not self.refusal and self._spooled < self.length:
+                    await self._append(self._draft)
+        finally:
+            self._tidy()
         self._forget(self._spooled)
 
     async def _append(self, draft: Draft) -> None:
@@ -177,7 +181,7 @@ class Body:
             self._spool = self._spool or await Spool.begin(self._store, draft)
             await self._spool.append(b"".join(self._pieces)[self._spooled - self._starts[0] :])
         except Unstorable as error:
-            self._draft, self.refusal = None, error.reason
+            self.refusal = self.refusal or error.reason
         except OSError as error:
             self._store.trouble.warn(error)
             self.refusal = self.refusal or "disk"
@@ -185,10 +189,14 @@ class Body:
             self._draft = self._draft if self._spool else None  # What never had a file is discarded already.
             raise
 
-    def _discard(self) -> None:
-        draft, self._draft = self._draft, None
-        if draft:
-            self._store.discard(draft)
+    def _tidy(self) -> None:
+        if self._spilling.locked():  # By a task of the app's own, maybe, that outlives its call: it tidies up then.
+            return
+        if self._draft and (self.refusal or self._released):
+            self._store.discard(self._draft)
+            self._draft = None
+        if self._spool and self._released and not self.readers:
+            self._spool.close()
 
     async def _wait_for_readers(self) -> None:
         loop = asyncio.get_running_loop()
@@ -210,7 +218,3 @@ class Body:
         if count and self._starts[count - 1] + len(self._pieces[count - 1]) > position:
             count -= 1
         del self._pieces[:count], self._starts[:count]
-
-    def _close_if_unread(self) -> None:
-        if self._released and not self.readers and self._spool:
-            self._spool.close()

@@ -63,31 +63,39 @@ class Call:
 
 
 class Bridged:
-    """A fill as the WSGI server sees it: an iterable that calls ``start_response``.
+    """A fill as the WSGI server sees it: an iterable that has called ``start_response``.
 
     It ends with the response; ``close`` waits until publication is decided, so that this delays no client.
     """
 
     def __init__(
-        self,
-        fill: Callable[[Receive, Send], Coroutine[Any, Any, str]],
-        own: Callable[[str], Iterable[bytes]],
-        start_response: StartResponse,
-        call: Call,
+        self, fill: Callable[[Receive, Send], Coroutine[Any, Any, str]], start_response: StartResponse, call: Call
     ) -> None:
-        """Begin ``fill``; where it gives a reason, ``own`` makes the app's own call."""
-        self._own = own
+        """Begin ``fill``."""
         self._start_response = start_response
         self._call = call
         self._messages: SimpleQueue[Message | None] = SimpleQueue()
+        self._message: Message | None = None
         self._taken = asyncio.Event()
         self._left = asyncio.Event()
         self._asked = False
         self._settled = False
-        self._untouched: Iterable[bytes] = ()
         self._loop = event_loop()
         self._future = asyncio.run_coroutine_threadsafe(fill(self._receive, self._send), self._loop)
         self._future.add_done_callback(lambda _: self._messages.put(None))
+
+    def started(self) -> str:
+        """Wait for the start of the response; gives the reason if it is the app's own. Raises what the app raises.
+
+        Before the iteration: granian takes status and headers when the app has returned.
+        """
+        self._message = self._messages.get()
+        if self._message is None:
+            self._settled = True
+            return self._result()
+        if self._message["type"] == "http.response.start":
+            self._start(self._message)
+        return ""
 
     def __iter__(self) -> Iterator[bytes]:
         """Iterate over the body. Raises what the app raises."""
@@ -99,11 +107,8 @@ class Bridged:
     def close(self) -> None:
         """Say that the client needs no more, and wait for the render. Raises what the app raised after its end."""
         self._loop.call_soon_threadsafe(self._leave)
-        try:
-            getattr(self._untouched, "close", lambda: None)()
-        finally:
-            if not self._settled:
-                self._result()
+        if not self._settled:
+            self._result()
 
     def _result(self) -> str:
         try:
@@ -112,18 +117,22 @@ class Bridged:
             raise error.__cause__ or error from None
 
     def _pieces(self) -> Iterator[bytes]:
-        while message := self._messages.get():
-            if message["type"] == "http.response.start":
-                self._start_response(self._line(message["status"]), _headers(message))
-            elif message["type"] == "http.response.body" and message.get("body"):
+        while message := self._message:
+            if message.get("body"):
                 yield message["body"]
             self._loop.call_soon_threadsafe(self._taken.set)
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 return
+            self._message = self._messages.get()
         self._settled = True
-        if reason := self._result():
-            self._untouched = self._own(reason)
-            yield from self._untouched
+        self._result()
+
+    def _start(self, message: Message) -> None:
+        try:
+            self._start_response(self._line(message["status"]), _headers(message))
+        except BaseException:
+            self._loop.call_soon_threadsafe(self._leave)  # Nobody will close what was not given out.
+            raise
 
     def _line(self, status: int) -> str:
         if self._call.line[:3] == str(status):

@@ -19,6 +19,7 @@ from .exchange import Request, request_of
 from .memory import Memory
 from .renders import Renders
 from .settings import Settings
+from .stats import Stats
 from .store import Store, Stored, described_options, in_thread
 
 
@@ -93,8 +94,10 @@ class DiskCache(Settings):
         """The cache that a directory describes itself. Raises ``ValueError`` where there is none."""
         options = described_options(os.fspath(directory))
         if options is None:
-            said = "is no cache: no process has stored pages there yet; start its app once, or name it as module:app"
-            raise ValueError(f"{os.fspath(directory)!r} {said}")
+            raise ValueError(
+                f"{os.fspath(directory)!r} is no cache: no process has stored pages there yet; ask the site for a page"
+                " once, or name the app: module:app or config:FILE.ini#name"
+            )
         return cls(directory, **{**options, "enabled": None})
 
     def entries(self, *patterns: str, host: str = "", older_than: float = 0) -> Iterator[Stored]:
@@ -125,6 +128,11 @@ class DiskCache(Settings):
         page = mapping.page_of(name, self)
         return page.path if page else None
 
+    def switch_off(self) -> None:
+        """Let every request pass from now on, untouched: another cache takes this one's place."""
+        object.__setattr__(self, "enabled", False)
+        object.__setattr__(self, "cache_status", False)
+
     @cached_property
     def _common(self) -> Shared:
         key = os.path.realpath(self.directory), json.dumps(self.options())
@@ -142,6 +150,11 @@ class DiskCache(Settings):
     def memory(self) -> Memory:
         """What this process remembers."""
         return self._common.memory
+
+    @property
+    def stats(self) -> Stats:
+        """Counters of what this process did: hits, misses, what was stored, and what was refused and why."""
+        return self.memory.stats
 
     @property
     def renders(self) -> Renders:

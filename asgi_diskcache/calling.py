@@ -23,6 +23,10 @@ _PORTS = {"http": 80, "https": 443}
 _AS_IT_IS = "%/!&'()+,;=@$*:~?[]"
 
 
+PARTING = 2.0
+"""Seconds that an app has to end when nobody reads any more."""
+
+
 class LifespanFailed(Exception):
     """The app said that it cannot start."""
 
@@ -38,9 +42,21 @@ class Answer:
     status: int = 0
     """0 if the app has not answered at all."""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    body: bytes = b""
+    pieces: list[bytes] = field(default_factory=list)
     complete: bool = False
     trailers: bool = False
+    late: bool = False
+    """Whether the app took longer than it was given."""
+
+    @property
+    def body(self) -> bytes:
+        """What there is of the body."""
+        return b"".join(self.pieces)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether whoever asked has no use for what is still to come."""
+        return self.complete
 
     def take(self, message: Message) -> None:
         """Add what the app sent."""
@@ -48,8 +64,12 @@ class Answer:
             self.status, self.headers = message["status"], list(message.get("headers", ()))
             self.trailers = bool(message.get("trailers"))
         elif message["type"] == "http.response.body":
-            self.body += message.get("body", b"")
+            self.add(message.get("body", b""))
             self.complete = not message.get("more_body", False)
+
+    def add(self, piece: bytes) -> None:
+        """Add a piece of the body."""
+        self.pieces.append(piece)
 
 
 @dataclass(frozen=True)
@@ -83,12 +103,17 @@ class Origin:
         """Whether links to this host work on this machine only."""
         return (split_host(self.host) or ("", ""))[0] in LOOPBACK
 
+    @property
+    def base_url(self) -> str:
+        """The beginning of every URL there, without the root path."""
+        return f"{self.scheme}://{self.host}"
+
     def scope(self, target: str, headers: RawHeaders = ()) -> Scope:
         """The scope of a GET for ``target``: a public path, with or without a query, or a full URL that has them.
 
         Raises ``ValueError`` for a target that is neither.
         """
-        raw, query = self._public(target)
+        raw, _, query = self.target(target).encode("ascii").partition(b"?")
         own = [] if any(name.lower() == b"host" for name, _ in headers) else [(b"host", self.host.encode("latin-1"))]
         name, port = split_host(self.host) or (self.host, "")
         return {
@@ -106,22 +131,27 @@ class Origin:
             "server": (name.strip("[]"), int(port or _PORTS[self.scheme])),
         }
 
-    def _public(self, target: str) -> tuple[bytes, bytes]:
-        # Percent-encoded or as a browser shows it: either way what the browser would send.
-        path, _, query = target[len(self.named_by(target) or "") :].partition("#")[0].partition("?")
-        if not path.startswith("/") and self.named_by(target) is None:
-            raise ValueError(f"{target!r} is no path of a URL: start it with '/'")
-        raw, root = quote(path or "/", safe=_AS_IT_IS).encode("ascii"), encoded(self.root_path)
-        begins = not root or raw == root or raw.startswith(root + b"/")
-        return raw if begins else root + raw, quote(query, safe=_AS_IT_IS).encode("ascii")
+    def target(self, text: str) -> str:
+        """The target that a browser would send for this text: a public path, a query, or a full URL that has them.
+
+        It may be percent-encoded or as a browser shows it; the root path is joined where it is left out. Raises
+        ``ValueError`` for a text that is neither.
+        """
+        path, _, query = text[len(self.named_by(text) or "") :].partition("#")[0].partition("?")
+        if not path.startswith("/") and self.named_by(text) is None:
+            raise ValueError(f"{text!r} is no path of a URL: start it with '/'")
+        raw, root = quote(path or "/", safe=_AS_IT_IS), encoded(self.root_path).decode("ascii")
+        begins = not root or raw == root or raw.startswith(f"{root}/")
+        return (raw if begins else root + raw) + (f"?{quote(query, safe=_AS_IT_IS)}" if query else "")
 
 
-async def call(app: ASGIApp, scope: Scope, *, timeout: float | None = None) -> Answer:
+async def call(app: ASGIApp, scope: Scope, *, timeout: float | None = None, answer: Answer | None = None) -> Answer:
     """Call an app, and wait until it is done, or for ``timeout`` seconds; the answer is not complete then.
 
+    ``answer`` takes what comes; once it is enough the app is told that its client has left, and given a moment to end.
     Raises ``AppFailed`` from what the app raises.
     """
-    answer, asked = Answer(), False
+    answer, asked = answer or Answer(), False
     over = asyncio.Event()
 
     async def receive() -> Message:
@@ -134,24 +164,43 @@ async def call(app: ASGIApp, scope: Scope, *, timeout: float | None = None) -> A
 
     async def send(message: Message) -> None:
         answer.take(message)
-        if answer.complete:
+        if answer.is_enough:
             over.set()
 
+    task = asyncio.create_task(_called(app, scope, receive, send))
     try:
-        await asyncio.wait_for(_called(app, scope, receive, send), timeout)
-    except asyncio.TimeoutError:
-        answer.complete = False
+        await _ended(task, over, timeout)
+    finally:
+        if not task.done():
+            answer.complete, answer.late = False, not over.is_set()
+            task.cancel()
     return answer
+
+
+async def _ended(task: asyncio.Task[None], over: asyncio.Event, timeout: float | None) -> None:
+    """Wait for the app's end, but no longer than a moment after it is over."""
+    waiter = asyncio.create_task(over.wait())
+    try:
+        await asyncio.wait({task, waiter}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if waiter.done():
+            await asyncio.wait({task}, timeout=PARTING)
+        if task.cancelled():
+            raise AppFailed("the app cancelled itself")
+        if task.done():
+            task.result()
+    finally:
+        waiter.cancel()
 
 
 async def _called(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
     try:
         await app(scope, receive, send)
-    except Exception as error:
-        raise AppFailed(f"the app raised {_summary(error)}") from error
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        raise AppFailed(f"the app raised {summary(error)}") from error
 
 
-def _summary(error: Exception) -> str:
+def summary(error: BaseException) -> str:
+    """What was raised, and where, on one line."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":") + place

@@ -73,6 +73,13 @@ def positive_seconds(option: str, value: object) -> float:
     return seconds(option, value) or refuse(option, value, "give more than 0 seconds")
 
 
+def count(option: str, value: object) -> int:
+    """A whole number, 1 or more."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        refuse(option, value, "give a whole number", TypeError)
+    return value if value >= 1 else refuse(option, value, "give 1 or more")
+
+
 def size(option: str, value: object) -> int:
     """A number of bytes from a number or from text such as ``"64M"`` (K, M, G, T are powers of 1024)."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):

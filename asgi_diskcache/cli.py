@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shlex
 import sys
 from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -15,16 +17,25 @@ import click
 from . import options
 from .cache import DiskCache
 from .calling import Origin
-from .complaints import app_errors, usage_errors, write_errors
+from .complaints import app_errors, usage_errors
 from .explaining import Explanation, explain
+from .export_command import export_command
+from .figures import age_text
 from .front_commands import config_command, doctor_command
 from .hosts import LOOPBACK
 from .listing_commands import ls, status
+from .purge_command import purge
 from .serving import Site, send_at_once
+from .surveying import age
+from .warming_commands import refresh_command, warm_command
+
+COUNTED = 1000
+"""Pages that are counted before a server starts: more are only said to be more."""
 
 PORT = click.IntRange(0, 65535)
 
-EPILOG = "Exit status: 0 done, 1 something failed, 2 usage. Every command has --help with examples."
+EPILOG = """Exit status: 0 done, 1 something failed, 2 usage; that of serve is uvicorn's, once that has begun.
+Every command has --help with examples."""
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,7 +44,7 @@ def main() -> None:
     """Turn any dynamic Python site into plain files.
 
     APP is an import string, ASGI or WSGI: module:app, module:factory(), or config:FILE.ini#name (PasteDeploy).
-    CACHE is a directory, or the import string of a DiskCache or of an app that carries one.
+    CACHE is a directory, or the import string of a DiskCache or of an app that carries one, also config:FILE.ini#name.
     """
 
 
@@ -71,7 +82,8 @@ def serve(site: Site, host: str, port: int, workers: int, reload: bool, uvicorn_
 
     site = replace(site, purges=reload)
     with usage_errors():
-        announce(site.start(), host)
+        cache = site.start()
+        announce(site, cache, host)
     send_at_once()
     watched = ["--reload-dir", site.app_dir] if site.app_dir != "." else []
     switches = ["--reload", *watched] if reload else ["--workers", str(workers)]
@@ -80,18 +92,39 @@ def serve(site: Site, host: str, port: int, workers: int, reload: bool, uvicorn_
     uvicorn([*application, *listen, *switches, *uvicorn_options], prog_name="uvicorn")
 
 
-def announce(cache: DiskCache, host: str) -> None:
-    """Say where the cache is, which hosts may fill it, and how to invalidate."""
+def announce(site: Site, cache: DiskCache, host: str) -> None:
+    """Say where the cache is, what is there, which hosts may fill it, and how to invalidate."""
     directory = shlex.quote(str(cache.directory))
     click.echo(f"cache  {cache.directory}: a stored page is a file there, named by its URL path")
-    click.echo(f"hosts  {', '.join(cache.allowed_hosts)} may fill it (--allowed-host, or allowed_hosts in the code)")
+    if cache.store.app and (other := site.other_app(cache)):
+        click.echo(
+            f"note   the pages there were those of {other}, and go: each app has a directory of its own (--cache)"
+        )
+    if found := stored_before(cache):
+        click.echo(f"pages  {found}{', purged now' if site.purges else ''}")
+    for option in options.written(site.remembered(cache)):
+        click.echo(f"option {option}, as in earlier runs: rm -r {directory} forgets it, and the pages")
+    click.echo(f"hosts  {', '.join(cache.allowed_hosts)} may fill it (--allowed-host, or allowed_hosts in code or ini)")
     click.echo(f"purge  rm {directory}/PATH, or: asgi-diskcache purge {directory} '/PATH/**'")
     if host not in ("127.0.0.1", "localhost", "::1") and set(cache.allowed_hosts) <= set(LOOPBACK):
-        click.echo("note   only requests for localhost fill the cache: name your site with --allowed-host")
+        click.echo(
+            "note   only requests for localhost fill the cache: name your site with --allowed-host, or in allowed_hosts"
+        )
     if holds_files_of_others(cache):
         click.echo("note   the directory holds files that no cache stored: each is served as the page of its name")
     if not cache.enabled:
         click.echo("note   the cache is off (ASGI_DISKCACHE=off or enabled=False): everything goes to the app")
+
+
+def stored_before(cache: DiskCache) -> str:
+    """How many pages earlier runs have left, and how old they are; ``""`` if there are none."""
+    with suppress(OSError):
+        found = list(islice(cache.entries(), COUNTED + 1)) if cache.store.keeps_pages() else []
+        if len(found) > COUNTED:
+            return f"over {COUNTED:,} from earlier runs"
+        if found:
+            return f"{len(found):,} from earlier runs, the oldest {age_text(max(map(age, found)))} old"
+    return ""
 
 
 def holds_files_of_others(cache: DiskCache) -> bool:
@@ -140,10 +173,14 @@ def explain_command(
     with redirect_stdout(sys.stderr), usage_errors(), app_errors():
         found = asyncio.run(explain(site, url, headers, base_url))
     if as_json:
-        pasted = {"call": options.call(found.configured, found.options), "switches": options.switches(found.options)}
+        switches = [] if found.carried else options.switches(found.options)
+        pasted = {"call": options.call(found.configured, found.options), "switches": switches}
         click.echo(json.dumps({**asdict(found), "decision": found.decision, **pasted}, indent=1))
     else:
         print_explanation(found)
+    if not os.path.isdir(directory := str(found.configured["directory"])):
+        judged = "options that neither the code nor a switch gives are the defaults"
+        click.echo(f"note: there is no {directory} yet: {judged}", err=True)
     if not base_url and Origin("http", found.origin.partition("://")[2]).is_loopback:
         click.echo(
             f"note: asked as {found.origin}; if pages tell their address: --base-url https://your.site", err=True
@@ -156,68 +193,27 @@ def print_explanation(found: Explanation) -> None:
     click.echo(f"file      {found.file or 'none: this path is never cached'}")
     click.echo(f"status    {found.status or 'none: the app did not answer'}")
     click.echo(f"decision  {found.decision}")
-    click.echo(f"on disk   {found.on_disk}")
+    if found.on_disk:
+        click.echo(f"on disk   {found.on_disk}")
     for reason in found.reasons:
-        click.echo(f"refused   {reason}" + (f": {found.hints[reason]}" if found.hints.get(reason) else ""))
+        told = "; ".join(filter(None, (found.causes.get(reason), found.hints.get(reason))))
+        click.echo(f"refused   {reason}" + (f": {told}" if told else ""))
     for line in found.differences:
         click.echo(f"unstable  {line}")
-    if found.options:
+    if found.lines:
+        click.echo("\n          ".join(["set       in the section of this filter:", *found.lines]))
+    elif found.options:
         click.echo(f"set       {options.call(found.configured, found.options)}")
-        click.echo(f"or        {' '.join(options.switches(found.options)) or 'no switch does that'}")
-    if missing := options.without_switch(found.options):
+    if found.options and not found.carried:
+        print_switches(found.options)
+
+
+def print_switches(changed: dict[str, object]) -> None:
+    """Print what does the same by the command line, where the cache is its own."""
+    click.echo(f"or        {' '.join(options.switches(changed)) or 'no switch does that'}")
+    if missing := options.without_switch(changed):
         click.echo(f"          (no switch: {', '.join(missing)})")
 
 
-@main.command(epilog="Example: asgi-diskcache purge /var/cache/site '/blog/**' /")
-@click.argument("cache")
-@click.argument("patterns", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Purge every page.")
-@click.option("--host", default="", help="Only the pages of this host (per_host).")
-@click.option("--older-than", callback=options.age, help="Only pages stored longer ago, such as 90s, 1h or 7d.")
-@click.option("--dry-run", is_flag=True, help="Print the paths, and remove nothing.")
-@click.option("--app-dir", default=".", help="Directory to import CACHE from.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def purge(
-    cache: str,
-    patterns: tuple[str, ...],
-    everything: bool,
-    host: str,
-    older_than: float | None,
-    dry_run: bool,
-    app_dir: str,
-    as_json: bool,
-) -> None:
-    """Remove pages, and discard those that are being rendered now.
-
-    Every process on this machine discards the renders that it began before.
-    PATTERNs are URL paths: * is anything but /, ** anything, /x/** also /x. A full URL gives its path.
-    """
-    if everything and patterns:
-        raise click.UsageError(f"--all means every page: leave it out, or {' '.join(patterns)}")
-    wanted = ("/**",) if everything else patterns
-    if not wanted:
-        raise click.UsageError("no PATTERN: name what to purge, such as '/blog/**', or give --all")
-    with usage_errors(), write_errors():
-        opened = options.open_cache(cache, app_dir)
-        if host and not opened.per_host:
-            raise ValueError("--host is for caches with per_host=True: this one has the same pages for every host")
-        if dry_run or older_than is not None:
-            pages = sorted(set(opened.pages(*wanted, host=host, older_than=older_than or 0)))
-            count = len(pages) if dry_run else sum(opened.purge_sync(page.path, host=page.host) for page in pages)
-        else:
-            pages, count = [], opened.purge_sync(*wanted, host=host)
-    print_purged([f"{page.host}{page.path}" for page in pages], count, dry_run, as_json)
-
-
-def print_purged(pages: list[str], count: int, dry_run: bool, as_json: bool) -> None:
-    """Print how many pages went, or would go; and which, where they were looked for one by one."""
-    if as_json:
-        click.echo(json.dumps({"purged": count, "dry_run": dry_run, "pages": pages}))
-        return
-    for page in pages:
-        click.echo(page)
-    click.echo(f"{count} {'page' if count == 1 else 'pages'} {'would be purged' if dry_run else 'purged'}")
-
-
-for command in (config_command, doctor_command, ls, status):
+for command in (warm_command, refresh_command, export_command, purge, ls, status, config_command, doctor_command):
     main.add_command(command)

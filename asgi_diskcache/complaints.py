@@ -14,6 +14,7 @@ import click
 
 from .calling import AppFailed, LifespanFailed
 from .loading import LoadError
+from .warming import CrewFailed
 
 
 @contextmanager
@@ -27,10 +28,10 @@ def usage_errors() -> Iterator[None]:
 
 @contextmanager
 def app_errors() -> Iterator[None]:
-    """Tell what the app raised in one line, and exit with 1."""
+    """Tell what the app raised, or what became of those who called it, in one line, and exit with 1."""
     try:
         yield
-    except (AppFailed, LifespanFailed) as error:
+    except (AppFailed, LifespanFailed, CrewFailed) as error:
         fail(error, 1)
 
 

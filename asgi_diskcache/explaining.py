@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,13 +13,14 @@ from starlette.types import ASGIApp, Scope
 from . import advice, cache_status
 from .cache import DiskCache
 from .calling import Answer, AppFailed, Origin, call, lifespan
+from .causes import cause
 from .exchange import RawHeaders, Request, Response, fields, filling_scope
+from .loading import as_asgi
 from .policy import spelled
 from .response_rules import PROTECTED
-from .serving import Site
+from .serving import Site, switched_off
 from .settings import Settings
-
-SWITCH = "ASGI_DISKCACHE"
+from .wsgi_cache import LegacyCache, setting
 
 OTHERS: tuple[tuple[str, RawHeaders], ...] = (
     ("with another Accept-Language", [(b"accept-language", b"sw, zu;q=0.9")]),
@@ -31,6 +31,8 @@ OTHERS: tuple[tuple[str, RawHeaders], ...] = (
 
 EXCERPT = 24
 """Bytes that are shown of bodies that differ."""
+
+ABSENT = "no file"
 
 
 @dataclass
@@ -44,22 +46,30 @@ class Explanation:
     """Scheme and host that were asked for."""
     configured: dict[str, object]
     """The cache's directory, and its options that are not the default."""
+    carried: bool
+    """Whether the app carries it, so that the command line has no say in it."""
     status: int = 0
     reasons: list[str] = field(default_factory=list)
     """Every refusal, in the order of the rules; the first is the one that Cache-Status tells."""
     options: dict[str, object] = field(default_factory=dict)
     """Options of ``DiskCache`` that lift them, with their whole new values."""
+    lines: list[str] = field(default_factory=list)
+    """The same as lines of the ini file that the cache was made by, if it was."""
+    causes: dict[str, str] = field(default_factory=dict)
+    """What gave a reason, such as the headers that Vary names."""
     hints: dict[str, str] = field(default_factory=dict)
-    """Reasons that no option lifts, and what to do instead."""
+    """Reasons that no option lifts, and what to do instead; then ``options`` has none for the others either."""
     differences: list[str] = field(default_factory=list)
     """Where other renders of the page differ from the first."""
-    on_disk: str = "no file"
+    on_disk: str = ABSENT
     """How the stored file compares with the page."""
+    in_front: bool = False
+    """Whether something in front of the cache answered, which was not asked."""
 
     @property
     def decision(self) -> str:
         """``stored``, or the first reason why not."""
-        return self.reasons[0] if self.reasons else "stored"
+        return "answered in front of the cache" if self.in_front else next(iter(self.reasons), "stored")
 
 
 @dataclass(frozen=True)
@@ -87,42 +97,36 @@ async def explain(site: Site, url: str, headers: RawHeaders = (), base_url: str 
     ``AppFailed``.
     """
     with switched_off() as off:
-        app, cache = opened(site, off)
+        app, cache, carries = opened(replace(site, fills=False), off)
         scope = Origin.of(base_url or Origin.named_by(url), cache).scope(url, headers)
         async with lifespan(app) as state:
-            return await _explained(app, {**scope, "state": state}, cache)
+            found = await _explained(app, {**scope, "state": state}, cache, carries)
+    if (other := site.other_app(cache)) and found.on_disk != ABSENT:
+        found.on_disk = f"a page of {other}, not {site.name}: {found.on_disk}"
+    return found
 
 
-async def _explained(app: ASGIApp, scope: Scope, cache: DiskCache) -> Explanation:
+async def _explained(app: ASGIApp, scope: Scope, cache: DiskCache, carries: bool) -> Explanation:
     request = cache.request_of(scope)
     asked = scope if advice.every_of_request(request, cache) else filling_scope(scope, cache)
     file = os.path.join(cache.store.root, request.page.file) if request.page else None
-    found = Explanation(str(scope["path"]), file, f"{request.scheme}://{request.host}", configured(cache))
+    found = Explanation(str(scope["path"]), file, f"{request.scheme}://{request.host}", configured(cache), carries)
     exchange = await _exchange(app, request, asked, cache)
     _judge(found, exchange, cache)
-    found.on_disk = _compared(found.file, exchange.answer.body)
+    found.in_front = carries and exchange.answer.status > 0 and not _own_marks(exchange.answer.headers)
+    found.lines = [setting(name, value) for name, value in found.options.items() if isinstance(cache, LegacyCache)]
+    found.on_disk = "" if "query" in found.reasons else _compared(found.file, exchange.answer.body)
     found.differences = [line async for line in _differences(exchange, app, asked, cache.render_timeout)]
     return found
 
 
-@contextmanager
-def switched_off() -> Iterator[bool]:
-    """Switch caches off that are made meanwhile, so that the app itself answers; gives whether they were off before."""
-    before = os.environ.get(SWITCH, "")
-    os.environ[SWITCH] = "off"
-    try:
-        yield before.lower() == "off"
-    finally:
-        os.environ[SWITCH] = before
-
-
-def opened(site: Site, off: bool) -> tuple[ASGIApp, DiskCache]:
-    """The app with its cache switched off, and the cache as if it were on, unless all caches are ``off``."""
-    app, carried = site.open()
-    cache = replace(carried, enabled=not off)
-    object.__setattr__(carried, "enabled", False)
-    object.__setattr__(carried, "cache_status", True)  # Its line tells what was there before, see ``below``.
-    return app, cache
+def opened(site: Site, off: bool) -> tuple[ASGIApp, DiskCache, bool]:
+    """The app, the cache as if it were on, unless all caches are ``off``, and whether the app carries it, then off."""
+    app, own, carries = site.load()
+    cache = replace(own, enabled=not off)
+    object.__setattr__(own, "enabled", False)
+    object.__setattr__(own, "cache_status", True)  # Its line tells what was there before, see ``below``.
+    return as_asgi(app, site.interface), cache, carries
 
 
 def configured(cache: DiskCache) -> dict[str, object]:
@@ -134,9 +138,13 @@ def configured(cache: DiskCache) -> dict[str, object]:
 
 def below(headers: RawHeaders) -> RawHeaders:
     """The headers that the cache saw: what middleware outside of it added comes after the cache's own line."""
-    ours = (name.lower() == b"cache-status" and value.startswith(cache_status.NAME.encode()) for name, value in headers)
-    marks = [index for index, is_ours in enumerate(ours) if is_ours]
+    marks = _own_marks(headers)
     return list(headers)[: marks[-1]] if marks else headers
+
+
+def _own_marks(headers: RawHeaders) -> list[int]:
+    ours = (name.lower() == b"cache-status" and value.startswith(cache_status.NAME.encode()) for name, value in headers)
+    return [index for index, is_ours in enumerate(ours) if is_ours]
 
 
 async def _exchange(app: ASGIApp, request: Request, asked: Scope, cache: DiskCache) -> Exchange:
@@ -171,17 +179,34 @@ def _copied(scope: Scope) -> Scope:
 
 def _judge(found: Explanation, exchange: Exchange, cache: DiskCache) -> None:
     request, response = exchange.request, exchange.response
-    late = {"path-conflict": _conflicts(found.file), "incomplete": not exchange.answer.complete}
+    obstacle = cache.store.obstacle()
+    late = {"path-conflict": _conflicts(found.file), "incomplete": not exchange.answer.complete, "disk": obstacle}
     found.status = response.status
     found.reasons = [*advice.every(request, response, cache), *(reason for reason, holds in late.items() if holds)]
+    told = {reason: cause(reason, request, response, cache) for reason in found.reasons} | {"disk": obstacle}
+    found.causes = {reason: text for reason, text in told.items() if text}
+    lifted = cache
     for reason in found.reasons:
-        options = _lifting(reason, exchange, cache)
+        options = _lifting(reason, exchange, lifted)
         found.options |= options
-        cache = replace(cache, **options)  # type: ignore[arg-type]
+        lifted = replace(lifted, **options)  # type: ignore[arg-type]
         if not options:
-            found.hints[reason] = _hint(reason, exchange, cache)
-    for reason in advice.every(request, response, cache):
-        if reason not in found.reasons:  # An option that lifts one refusal has brought another one.
+            found.hints[reason] = _hint(reason, exchange, lifted)
+    if stay := found.hints.keys() - {"disk"}:
+        _take_options_back(found, advice.PASSED if advice.is_passed(stay, request, cache) else advice.LATER)
+    else:
+        _add_what_they_bring(found, exchange, lifted)
+
+
+def _take_options_back(found: Explanation, said: str) -> None:
+    found.options = {}
+    found.hints |= {reason: said for reason in found.reasons if reason not in found.hints}
+
+
+def _add_what_they_bring(found: Explanation, exchange: Exchange, cache: DiskCache) -> None:
+    """Name what refuses the page once the options are set: one that lifts a refusal may bring another."""
+    for reason in advice.every(exchange.request, exchange.response, cache):
+        if reason not in found.reasons:
             found.reasons.append(reason)
             found.hints[reason] = _hint(reason, exchange, cache)
 
@@ -208,9 +233,9 @@ def _compared(file: str | None, body: bytes) -> str:
     try:
         stored = Path(file).read_bytes() if file else b""
     except OSError as error:
-        return "no file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        return ABSENT if isinstance(error, FileNotFoundError) else str(error.strerror)
     if not stored:
-        return "no file"
+        return ABSENT
     return "the same bytes" if stored == body else f"differs from the page {_where(stored, body)}"
 
 

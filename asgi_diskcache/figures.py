@@ -1,4 +1,4 @@
-"""How sizes and ages are written for people. Pure: no os, no asyncio, no clock."""
+"""How sizes, numbers and ages are written for people. Pure: no os, no asyncio, no clock."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ def size_text(size: int) -> str:
     while value >= 1000 and unit < len(_SIZES) - 1:
         value, unit = value / 1024, unit + 1
     return f"{value:.1f} {_SIZES[unit]}" if unit and value < 100 else f"{value:.0f} {_SIZES[unit]}"
+
+
+def pages_text(number: int) -> str:
+    """A number of pages, such as ``"1 page"`` or ``"1,200 pages"``."""
+    return f"{number:,} {'page' if number == 1 else 'pages'}"
 
 
 def age_text(seconds: float) -> str:

@@ -6,33 +6,46 @@ None of it is in a page's name, and apps use it for links: so it must say what w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from .exchange import TARGET_HEADERS, Request
+from .exchange import HOST_HEADERS, TARGET_HEADERS, Request
 from .mapping import host_directory
 from .patterns import folded
 from .settings import Settings
 
-HOST_HEADERS = ("X-Forwarded-Host", "X-Host", "X-Original-Host", "X-HTTP-Host-Override")
-SCHEME_HEADERS = ("X-Forwarded-Proto", "X-Forwarded-Scheme")
+_NAMED, _SWITCHED = ("http", "https"), ("on", "off")
+SCHEME_HEADERS = {
+    **dict.fromkeys(("X-Forwarded-Proto", "X-Forwarded-Scheme", "X-Scheme", "X-Url-Scheme"), _NAMED),
+    **dict.fromkeys(("X-Forwarded-Ssl", "Front-End-Https"), _SWITCHED),
+    "X-Forwarded-Protocol": (*_NAMED, "ssl"),
+}
+"""With the values that they may have."""
+
 PREFIX_HEADERS = ("X-Forwarded-Prefix", "X-Script-Name")
 
-_SSL = {"on": "https", "off": "http"}
+Misleads = Callable[[list[str], Request, Settings], bool]
+
+_SCHEMES = {"on": "https", "ssl": "https", "off": "http"}
 _PORTS = {"http": "80", "https": "443"}
+_SCHEMING = frozenset({"forwarded", *map(folded, SCHEME_HEADERS)})
 _PAIR = re.compile(r'[ \t]*([a-z]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)[ \t]*(?:[;,]|\Z)', re.IGNORECASE)
 
 
 def schemes(request: Request) -> set[str]:
     """The effective scheme as the forwarding headers have it, else the server's; several if they disagree."""
     headers = request.headers
-    named = {value for name in SCHEME_HEADERS for value in headers.get(folded(name), ())}
-    named |= {_SSL.get(value, value) for value in headers.get("x-forwarded-ssl", ())}
+    if headers.keys().isdisjoint(_SCHEMING):
+        return {request.scheme}
+    said = (value for name in SCHEME_HEADERS for value in headers.get(folded(name), ()))
+    named = {_SCHEMES.get(value, value) for value in said}
     named |= {value for key, value in forwarded(headers.get("forwarded", ())) or () if key == "proto"}
     return named or {request.scheme}
 
 
 def misleading_header(request: Request, settings: Settings) -> str:
     """The first forwarding header that says something else than we know, or ``""``."""
+    if request.headers.keys().isdisjoint(_MISLEADS):
+        return ""
     sent = ((name, request.headers[name]) for name in _MISLEADS if name in request.headers)
     return next((name for name, values in sent if _MISLEADS[name](values, request, settings)), "")
 
@@ -63,8 +76,8 @@ def _is_ours(host: str, request: Request, settings: Settings) -> bool:
     return not settings.per_host or host_directory(host) == host_directory(request.host)
 
 
-def _schemes_mislead(values: list[str], request: Request, settings: Settings) -> bool:
-    return any(value not in _PORTS for value in values)
+def _unlike(known: Sequence[str]) -> Misleads:
+    return lambda values, request, settings: any(value not in known for value in values)
 
 
 def _targets_mislead(values: list[str], request: Request, settings: Settings) -> bool:
@@ -84,22 +97,18 @@ def _forwarded_misleads(values: list[str], request: Request, settings: Settings)
     )
 
 
-def _ssl_misleads(values: list[str], request: Request, settings: Settings) -> bool:
-    return any(value not in _SSL for value in values)
-
-
 def _port_misleads(values: list[str], request: Request, settings: Settings) -> bool:
     own = {_PORTS.get(scheme) for scheme in schemes(request)}
     return any(value not in own and not settings.hosts.names_port(value) for value in values)
 
 
-_RULES: dict[str, Callable[[list[str], Request, Settings], bool]] = {
+_RULES: dict[str, Misleads] = {
     **dict.fromkeys(HOST_HEADERS, _hosts_mislead),
-    **dict.fromkeys(SCHEME_HEADERS, _schemes_mislead),
+    **{name: _unlike(values) for name, values in SCHEME_HEADERS.items()},
     **dict.fromkeys(TARGET_HEADERS, _targets_mislead),
     **dict.fromkeys(PREFIX_HEADERS, _prefixes_mislead),
     "Forwarded": _forwarded_misleads,
-    "X-Forwarded-Ssl": _ssl_misleads,
+    "Script-Name": _unlike(()),  # gunicorn makes it the root path, whoever sends it: it would always be right.
     "X-Forwarded-Port": _port_misleads,
 }
 _MISLEADS = {folded(name): misleads for name, misleads in _RULES.items()}

@@ -9,11 +9,17 @@ from email.utils import parsedate_to_datetime
 
 from .exchange import Fields, items
 
-FORBIDDING = frozenset({"no-store", "no-cache", "private", "must-revalidate", "proxy-revalidate"})
+FORBIDDING = frozenset({"no-store", "no-cache", "private", "must-revalidate", "proxy-revalidate", "content"})
 """Response directives that a plain file cannot obey (RFC 9111 section 5.2.2)."""
+
+SECRET = frozenset({"no-store", "private"})
+"""Those of them that speak of whom a response is for, and not of how long it is good."""
 
 TARGETED = ("cdn-cache-control", "surrogate-control")
 """Fields of the same grammar that are meant for other caches: we are never more permissive than they are."""
+
+LIMITING = frozenset({"cache-control", *TARGETED, "pragma", "x-accel-expires", "expires"})
+"""Fields that may forbid storing, or say for how long a response is good."""
 
 _ENDLESS = 1e18
 
@@ -42,6 +48,12 @@ def forbids(values: Iterable[str], min_lifetime: float, age: float) -> bool:
     lifetimes = [argument for name, argument in found if name == "s-maxage"]
     lifetimes = lifetimes or [argument for name, argument in found if name == "max-age"]
     return any(is_short(lifetime, min_lifetime, age) for lifetime in lifetimes)
+
+
+def is_secret(headers: Fields) -> bool:
+    """Whether a response is for one person, or to be kept by nobody, however long it is good."""
+    lines = (headers.get(name, ()) for name in ("cache-control", *TARGETED))
+    return any(name in SECRET for values in lines for name, _ in directives(values))
 
 
 def declares_lifetime(values: Iterable[str]) -> bool:

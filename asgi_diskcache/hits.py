@@ -21,7 +21,7 @@ async def send_hit(entry: Entry, request: Request, settings: Settings, send: Sen
         reply = reply_to(request, settings, entry.size, entry.mtime, time.time())
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         if entry.body is not None or reply.start == reply.stop:
-            body = (entry.body or b"")[reply.start : reply.stop]
+            body = entry.body[reply.start : reply.stop] if entry.body else b""
             await send({"type": "http.response.body", "body": body, "more_body": False})
         else:
             await _send_pieces(entry, reply.start, reply.stop, send)

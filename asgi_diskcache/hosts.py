@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 
 from .memo import Memo
@@ -19,6 +20,16 @@ def split_host(host: str) -> tuple[str, str] | None:
     """
     match = _HOST.fullmatch(host.lower())
     return (match["name"], match["port"] or "") if match else None
+
+
+def hosts_with(host: str, hosts: Iterable[str]) -> list[str]:
+    """What ``allowed_hosts`` must be for ``host``, too: the loopback names go where nobody has named a site yet."""
+    return [*(() if tuple(hosts) == LOOPBACK else hosts), host.lower()]
+
+
+def switches_for(hosts: Iterable[str]) -> str:
+    """What allows these hosts on the command line, to paste."""
+    return " ".join(f"--allowed-host {shlex.quote(host)}" for host in hosts)
 
 
 class Hosts:
@@ -43,7 +54,9 @@ class Hosts:
 
 
 def _is_meant(entry: str, name: str, port: str) -> bool:
-    if entry == "*" or (entry == name and entry in LOOPBACK):
+    if name in LOOPBACK and entry in ("*", name):
         return True
+    if entry == "*":
+        return not port
     host = f"{name}:{port}" if port else name
     return host.endswith(entry[1:]) if entry.startswith("*.") else host == entry

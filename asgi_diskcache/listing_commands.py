@@ -11,6 +11,7 @@ import click
 from . import options
 from .cache import DiskCache
 from .complaints import usage_errors
+from .explaining import configured
 from .figures import age_text, size_text
 from .store import Stored
 from .surveying import Count, Survey, age, survey
@@ -89,6 +90,7 @@ def _lines(cache: DiskCache, found: Survey) -> list[str]:
     lines = [
         f"cache    {cache.directory}",
         f"hosts    {', '.join(cache.allowed_hosts)}",
+        *(f"option   {text}" for text in options.written(_changed(cache))),
         f"pages    {_count(found.total)}",
     ]
     for word, entry in (("oldest", found.oldest), ("newest", found.newest)):
@@ -100,6 +102,11 @@ def _lines(cache: DiskCache, found: Survey) -> list[str]:
     return [*lines, f"         and {more} more directories"] if more else lines
 
 
+def _changed(cache: DiskCache) -> dict[str, object]:
+    said_elsewhere = ("directory", "allowed_hosts", "enabled")
+    return {name: value for name, value in configured(cache).items() if name not in said_elsewhere}
+
+
 def _count(count: Count) -> str:
     return f"{count.pages:,} ({size_text(count.bytes)})"
 
@@ -108,6 +115,7 @@ def _counted(cache: DiskCache, found: Survey) -> dict[str, object]:
     return {
         "directory": str(cache.directory),
         "allowed_hosts": list(cache.allowed_hosts),
+        "options": _changed(cache),
         "pages": found.total.pages,
         "bytes": found.total.bytes,
         "oldest": described(cache, found.oldest) if found.oldest else None,

@@ -19,17 +19,14 @@ from urllib.parse import quote
 
 from a2wsgi import WSGIMiddleware
 from a2wsgi.wsgi_typing import WSGIApp
-from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
 from .cache import DiskCache
-from .middleware import DiskCacheMiddleware
-from .wsgi import WSGIDiskCacheMiddleware
+from .carrying import carried_caches
 
 _IMPORT_STRING = re.compile(r"(?P<module>\w+(?:\.\w+)*):(?P<attribute>\w+(?:\.\w+)*)(?P<call>\(\))?")
 _APP_NAME = re.compile("app|asgi|wsgi", re.IGNORECASE)
 _NOT_THEIRS = ("<frozen importlib", os.path.dirname(importlib.__file__) + os.sep, __file__)
-_MOST_LAYERS = 64
 
 
 class LoadError(ValueError):
@@ -49,7 +46,9 @@ def load(target: str, *, app_dir: str | Path | None = None) -> object:
         return _paste_app(target)
     match = _IMPORT_STRING.fullmatch(target)
     if match is None:
-        raise LoadError(f"{target!r} is no import string: write module:app, or module:factory() for a function to call")
+        factory = "module:app, or module:factory() for a function to call"
+        meant = f"config:{target}" if target.endswith(".ini") else factory
+        raise LoadError(f"{target!r} is no import string: write {meant}")
     found = _attribute(_module(match["module"]), match["attribute"], target)
     return _made_by(found, target) if match["call"] else found
 
@@ -80,18 +79,19 @@ def as_asgi(app: object, interface: Literal["auto", "asgi", "wsgi"] = "auto", *,
     return cast(ASGIApp, WSGIMiddleware(cast(WSGIApp, app), workers=workers))
 
 
-def carried_cache(app: object) -> DiskCache | None:
-    """Find the cache of the outermost cache middleware in ``app``; ``None`` if it has none.
+def carried_cache(app: object, several: bool = False) -> DiskCache | None:
+    """Find the cache that ``app`` carries, however deep in it; ``None`` if it has none.
 
-    Looks through ``.app``, ``.wsgi_app``, ``.asgi_app`` and Starlette's ``.user_middleware``.
+    Raises ``LoadError`` if there are several, none of them around the others; with ``several`` any of them will do.
     """
-    layers = [app]
-    for layer in layers:
-        if (cache := _cache_of(layer)) is not None:
-            return cache
-        new = [below for below in _layers_below(layer) if not any(below is known for known in layers)]
-        layers += new[: _MOST_LAYERS - len(layers)]
-    return None
+    found = carried_caches(app)
+    if len(found) > 1 and not several:
+        directories = ", ".join(sorted(str(cache.directory) for cache in found))
+        raise LoadError(
+            f"there are several caches in the app ({directories}): name an inner app that carries one,"
+            " as in module:app.inner or config:FILE.ini#section"
+        )
+    return found[0] if found else None
 
 
 def load_cache(target: str, *, app_dir: str | Path | None = None) -> DiskCache:
@@ -150,6 +150,8 @@ def _missing(owner: object, name: str) -> str:
     place = getattr(owner, "__file__", None) or _label(owner)
     names = difflib.get_close_matches(name, [known for known in dir(owner) if not known.startswith("_")])
     if isinstance(owner, ModuleType):
+        if owner.__name__ in sys.stdlib_module_names and not place.startswith(sys.path[0]):
+            return f"{place} is a module of Python itself, and hides a file of that name: rename yours"
         names = list(dict.fromkeys([*names, *_names_of_apps(owner)]))[:3]
     advice = f"did you mean {' or '.join(names)}?" if names else "give the name of an app in it"
     return f"{place} has no attribute {name!r}: {advice}"
@@ -233,18 +235,3 @@ def _undecided(app: object, counts: tuple[int, ...]) -> str:
     if _is_async(app) or (counts and {0, 2, 3}.isdisjoint(counts)):
         return f"{label} is no app: ASGI is called with scope, receive and send, WSGI with environ and start_response"
     return f"{label} shows no interface: add () if it makes the app, or give --interface asgi or --interface wsgi"
-
-
-def _cache_of(layer: object) -> DiskCache | None:
-    if isinstance(layer, DiskCacheMiddleware | WSGIDiskCacheMiddleware):
-        return layer.cache
-    if isinstance(layer, Middleware) and isinstance(layer.cls, type) and issubclass(layer.cls, DiskCacheMiddleware):
-        cache = layer.kwargs["cache"] if "cache" in layer.kwargs else layer.args[0]
-        return cache if isinstance(cache, DiskCache) else DiskCache(cast("str | Path", cache))
-    return None
-
-
-def _layers_below(layer: object) -> Iterator[object]:
-    if isinstance(specifications := getattr(layer, "user_middleware", None), list):
-        yield from specifications
-    yield from (getattr(layer, name, None) for name in ("app", "wsgi_app", "asgi_app"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
@@ -32,6 +33,17 @@ MAX_MAPPED = 4096
 _CANONICAL = re.compile(rb"/[A-Za-z0-9._~!&'()+,;=@/-]*(?:%(?:20|[89A-Fa-f][0-9A-Fa-f])[A-Za-z0-9._~!&'()+,;=@/-]*)*")
 _HEX = re.compile(rb"%[0-9a-f]{2}", re.IGNORECASE)
 _ESCAPED = re.compile(r"[*?\[\]{}$\\`\"<>|:^#%]")
+_ORDINARY = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_-]{0,99}/){0,8}[A-Za-z0-9_][A-Za-z0-9_-]{0,99}(?:\.html)?")
+"""Names in which there is nothing to object to: as most are, and a walk of a million asks for each."""
+
+_SIMPLE = {
+    "": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}(?:\.html)?"),
+    ".html": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}\.html"),
+}
+"""By the suffix, such names as the last ones of a file's."""
+
+_NEVER = re.compile(r"(?!)")
+
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -58,10 +70,15 @@ def public_target(target: bytes, root_path: bytes) -> bytes | None:
     if not root:
         return target
     if b"%" in root:
-        target = _HEX.sub(lambda match: match[0].upper(), target)
+        target = with_capital_hex(target)
     if target != root and not target.startswith(root + b"/"):
         return root + target
     return None if (target + b"/").startswith(root + root + b"/") else target
+
+
+def with_capital_hex(target: bytes) -> bytes:
+    """The target with the hex digits of its escapes in the one spelling that ``encoded`` gives them."""
+    return _HEX.sub(lambda match: match[0].upper(), target) if b"%" in target else target
 
 
 def decoded(target: bytes) -> str | None:
@@ -104,22 +121,22 @@ def path_for(file: str, settings: Settings) -> str | None:
 
 def page_for(target: bytes, host: str, settings: Settings) -> Page | None:
     """The page that a raw public target on this Host names, or ``None`` if it is not cached."""
-    found = settings.mapped.get(target) or _mapped(target, settings)
-    if found is None or not settings.per_host:
-        return Page("", *found) if found else None
-    path, file = found
+    found = settings.mapped.get(target)
+    page = found if isinstance(found, Page) else _mapped(target, settings)
+    if page is None or not settings.per_host:
+        return page
     directory = host_directory(host)
-    return Page(directory, path, f"{directory}/{file}") if directory else None
+    return Page(directory, page.path, f"{directory}/{page.file}") if directory else None
 
 
-def _mapped(target: bytes, settings: Settings) -> tuple[str, str] | None:
+def _mapped(target: bytes, settings: Settings) -> Page | None:
     path = decoded(target)
     if path is None or (file := file_for(path, settings)) is None:
         return None
     if len(settings.mapped) >= MAX_MAPPED:
         settings.mapped.clear()
-    settings.mapped[target] = path, file
-    return path, file
+    settings.mapped[target] = page = Page("", path, file)
+    return page
 
 
 def page_of(file: str, settings: Settings) -> Page | None:
@@ -128,6 +145,18 @@ def page_of(file: str, settings: Settings) -> Page | None:
     path = path_for(inner, settings)
     known = host_directory(host) == host if settings.per_host else True
     return Page(host, path, file) if path is not None and known else None
+
+
+def simple_pages(directory: str, settings: Settings) -> Callable[[str], object]:
+    """What knows of most file names in a directory, by themselves, that they are pages; for a walk of very many.
+
+    ``directory`` is relative to the cache, or to its host's directory. Where the answer is no, ``page_of`` knows.
+    """
+    inside = f"/{directory}/a" if directory else "/a"
+    holds_pages = len(inside) < MAX_PATH // 2 and file_for(inside, settings) is not None
+    # An index that has a dot is no beginning of such a name.
+    is_usual = holds_pages and "." in settings.directory_index
+    return (_SIMPLE.get(settings.suffix, _NEVER) if is_usual else _NEVER).fullmatch
 
 
 def host_directory(host: str) -> str | None:
@@ -152,6 +181,11 @@ def _suffix_for(path: str, settings: Settings) -> str:
 
 def _is_safe(path: str, file: str, settings: Settings) -> bool:
     segments = file.split("/")
+    is_harmless = _ORDINARY.fullmatch(file) is not None or _is_harmless(path, file, segments, settings)
+    return is_harmless and not _takes_anothers_name(path, segments, settings)
+
+
+def _is_harmless(path: str, file: str, segments: list[str], settings: Settings) -> bool:
     return (
         len(segments) <= MAX_DEPTH
         and len(file.encode("utf-8", "surrogatepass")) <= MAX_PATH
@@ -159,8 +193,6 @@ def _is_safe(path: str, file: str, settings: Settings) -> bool:
         and unicodedata.is_normalized("NFC", file)
         and all(map(_is_safe_segment, segments))
         and path[-1] not in ". "
-        and not _takes_the_index(path, segments, settings)
-        and not _takes_the_suffix(path, settings)
         and (settings.declared_type(path) is not None or not any(map(is_executed, segments)))
     )
 
@@ -176,9 +208,16 @@ def _is_safe_segment(segment: str) -> bool:
     )
 
 
+def _takes_anothers_name(path: str, segments: list[str], settings: Settings) -> bool:
+    # In a snapshot /a/ and /a/index.html are one file, and so are /b and /b.html, as on the servers that it is for.
+    return not settings.is_snapshot and (
+        _takes_the_index(path, segments, settings) or _takes_the_suffix(path, settings)
+    )
+
+
 def _takes_the_index(path: str, segments: list[str], settings: Settings) -> bool:
-    names = segments[:-1] if path.endswith("/") else segments
-    return any(name.casefold().startswith(settings.directory_index.casefold()) for name in names)
+    index, names = settings.directory_index.casefold(), segments[:-1] if path.endswith("/") else segments
+    return any(name.casefold().startswith(index) for name in names)
 
 
 def _takes_the_suffix(path: str, settings: Settings) -> bool:

@@ -110,6 +110,12 @@ def meaning(content_type: str) -> tuple[str, frozenset[tuple[str, str]]] | None:
     return media_type, frozenset(parameters.items())
 
 
+def any_charset(content_type: str) -> object:
+    """The same, whatever the charset."""
+    found = meaning(content_type)
+    return found and (found[0], {parameter for parameter in found[1] if parameter[0] != "charset"})
+
+
 def _parameters(text: str) -> dict[str, str] | None:
     found: dict[str, str] = {}
     position = 0

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter, OrderedDict
 
 from .exchange import Request
+from .hosts import hosts_with, split_host, switches_for
 from .mapping import Page
 from .settings import Settings
-from .store import Position, Store
+from .stats import Stats
+from .store import Position, Store, log
+from .uses import Uses
 
 MAX_REFUSED = 10_000
 """Pages whose refusal is remembered."""
@@ -19,7 +23,13 @@ REFUSED_FOR = 60.0
 FIRST_REQUESTS = 100
 """GETs after which it is said, once, why nothing was stored."""
 
-TRANSIENT = frozenset({"stored", "superseded", "purged", "busy", "disk", "incomplete", ""})
+MISTYPED = 10
+"""Pages refused for their Content-Type after which it is said, once, unless half as many were stored."""
+
+STANDING = frozenset({"stored", "unchanged", "superseded"})
+"""Outcomes after which the page is there."""
+
+TRANSIENT = STANDING | {"purged", "busy", "disk", "incomplete", ""}
 """Outcomes that say nothing about the page's next render."""
 
 
@@ -28,8 +38,11 @@ class Memory:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.uses = Uses(store.settings.min_uses)
+        self.stats = Stats()
         self._refused: OrderedDict[Page, tuple[str, float, Position]] = OrderedDict()
         self._reasons: Counter[str] = Counter()
+        self._types_refused = 0
         self._counted = 0
         self._stored = False
 
@@ -43,12 +56,15 @@ class Memory:
         self._refused.pop(page, None)
         return ""
 
-    def rendered(self, page: Page, outcome: str, position: Position) -> None:
-        """Note what became of a render."""
-        if outcome in ("stored", "superseded"):
+    def rendered(self, page: Page, outcome: str, position: Position, size: int) -> None:
+        """Note what became of a render of ``size`` bytes."""
+        self.stats.rendered(outcome, size)
+        if outcome in STANDING:
             self._stored = True
             return
         self._count(outcome or "incomplete")
+        if outcome == "content-type":
+            self._mistyped(page)
         if outcome not in TRANSIENT:
             self._refused[page] = outcome, time.monotonic() + REFUSED_FOR, position
             self._refused.move_to_end(page)
@@ -57,14 +73,22 @@ class Memory:
 
     def hit(self) -> None:
         """Note that a page was there: nothing to warn of."""
+        self.stats.hits += 1
         self._stored = True
 
     def declined(self, reason: str, request: Request, settings: Settings) -> None:
         """Note a request that was not answered from the cache, and warn where an operator must act."""
         if reason == "host" and request.host and not request.host.endswith(".invalid"):  # Nobody's: RFC 6761.
             self._store.trouble.say("host", _host_advice(request.host, settings))
+        self.stats.refused[reason] += 1
+        log.debug("%s: %s", request.page.path if request.page else request.target, reason)
         if request.method == "GET" and settings.enabled:
             self._count(reason)
+
+    def _mistyped(self, page: Page) -> None:
+        self._types_refused += 1
+        if self._types_refused == MISTYPED and self.stats.stored <= MISTYPED // 2:
+            self._store.trouble.say("content-type", _type_advice(page.path, self._store.settings))
 
     def _count(self, reason: str) -> None:
         if self._stored or self._counted >= FIRST_REQUESTS:
@@ -76,8 +100,20 @@ class Memory:
 
 
 def _host_advice(host: str, settings: Settings) -> str:
-    hosts = [*settings.allowed_hosts, host]
-    return f"requests for {host!r} are not cached; if the site is yours: DiskCache(..., allowed_hosts={hosts!r})"
+    if not split_host(host):  # A stranger has said it: no shell and no ini file is to read more than a name.
+        return f"requests for {host!r} are not cached: it is no name of a host"
+    hosts = hosts_with(host, settings.allowed_hosts)
+    ways = [settings.spelled("allowed_hosts", hosts)]
+    if not settings.of_ini_file:
+        ways.append(switches_for(hosts))
+    return f"requests for {host!r} are not cached; if the site is yours: {', or '.join(ways)}"
+
+
+def _type_advice(path: str, settings: Settings) -> str:
+    return (
+        f"{MISTYPED} pages are not stored as the app sends another Content-Type than the {settings.type_of(path)!r} of"
+        f" hits: asgi-diskcache explain APP {shlex.quote(path)} tells the option"
+    )
 
 
 def _nothing_advice(reasons: Counter[str]) -> str:

@@ -15,6 +15,7 @@ from .mapping import Page
 from .policy import ANSWERED, FILLING, refusal
 from .request_rules import may_change_its_page
 from .store import Entry, Unstorable
+from .visits import visit_in
 
 
 class DiskCacheMiddleware:
@@ -27,33 +28,34 @@ class DiskCacheMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection; raises what the app raises."""
-        if scope["type"] == "http" and self._runs_on_asyncio():
-            await self._answer(scope, receive, send)
-        else:
-            if scope["type"] == "lifespan" and self.cache.enabled:
-                self.cache.store.join()
-            await self.app(scope, receive, send)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         cache = self.cache
-        if cache.enabled:
+        if cache.enabled and scope["type"] in ("http", "lifespan"):
             cache.store.join()
+        if scope["type"] != "http" or not self._runs_on_asyncio():
+            await self.app(scope, receive, send)
+            return
         request = cache.request_of(scope)
         if request.method not in ("GET", "HEAD"):
             await self._change(request, scope, receive, send)
         elif reason := refusal(ANSWERED, request, cache):
             await self._pass(request, cache_status.bypassed(reason), reason, scope, receive, send)
-        elif request.page and (entry := cache.store.open(request.page)):
-            await self._hit(entry, request, send)
+        elif entry := self._found(request, scope):
+            await send_hit(entry, request, cache, send)
         else:
             await self._miss(request, scope, receive, send)
 
-    async def _hit(self, entry: Entry, request: Request, send: Send) -> None:
+    def _found(self, request: Request, scope: Scope) -> Entry | None:
+        visit = visit_in(scope)
+        if request.page is None or (visit and visit.renews) or not (entry := self.cache.store.open(request.page)):
+            return None
         self.cache.memory.hit()
-        await send_hit(entry, request, self.cache, send)
+        if visit:
+            visit.outcome = "hit"
+        return entry
 
     async def _miss(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:
         if reason := await self.fill(request, scope, receive, send):
+            self.cache.stats.misses += 1
             await self._pass(request, cache_status.missed(reason), reason, scope, receive, send)
 
     async def fill(self, request: Request, scope: Scope, receive: Receive, send: Send) -> str:
@@ -65,12 +67,21 @@ class DiskCacheMiddleware:
         """
         cache, page = self.cache, request.page
         assert page is not None
-        if reason := refusal(FILLING, request, cache) or cache.memory.refusal(page):
+        if reason := refusal(FILLING, request, cache):
+            return reason
+        if visit_in(scope):
+            return await self._lead(request, scope, receive, send)
+        if reason := cache.memory.refusal(page):
             return reason
         if landing := cache.renders.landing(page):
             await landing.settled()
         if render := cache.renders.joinable(page):
-            return "" if await render.follow(send) else render.outcome or "incomplete"
+            if not await render.follow(receive, send):
+                return render.outcome or "incomplete"
+            cache.stats.followed()
+            return ""
+        if cache.memory.uses.is_seldom(page):
+            return "min-uses"
         return await self._lead(request, scope, receive, send)
 
     async def _lead(self, request: Request, scope: Scope, receive: Receive, send: Send) -> str:
@@ -80,17 +91,21 @@ class DiskCacheMiddleware:
             claim = cache.store.claim(page)
         except Unstorable as error:
             return error.reason
-        if claim.found and (entry := cache.store.open(page)):
+        if claim.found and (entry := self._found(request, scope)):
             cache.store.release(claim)
-            await self._hit(entry, request, send)
+            await send_hit(entry, request, cache, send)
         else:
+            cache.stats.misses += 1
             await cache.renders.lead(self.app, scope, receive, send, claim, cache)
         return ""
 
     async def _pass(
         self, request: Request, status: str, reason: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
-        self.cache.memory.declined(reason, request, self.cache)
+        if visit := visit_in(scope):
+            visit.outcome = reason
+        else:
+            self.cache.memory.declined(reason, request, self.cache)
         await self.app(scope, receive, self._marking(send, status))
 
     async def _change(self, request: Request, scope: Scope, receive: Receive, send: Send) -> None:

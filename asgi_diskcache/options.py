@@ -15,8 +15,7 @@ import click
 
 from .cache import DiskCache
 from .checks import DEFAULT_HEADERS
-from .hosts import LOOPBACK
-from .loading import load_cache
+from .loading import LoadError, load_cache
 from .serving import Site
 from .settings import ANALYTICS_COOKIES, SESSION_COOKIES, TRACKING_PARAMETERS, VARIANT_HEADERS
 
@@ -55,6 +54,8 @@ _SITE = (
     ),
     click.option("--bypass-header", multiple=True, help="'Name' or 'Name: value' of requests to leave alone."),
     click.option("--bypass-cookie", multiple=True, help="Cookie of requests to leave alone; '*' for any."),
+    click.option("--ignore-query", multiple=True, help="Parameter that changes no page; repeatable."),
+    click.option("--ignore-cookie", multiple=True, help="Cookie that changes no page; repeatable."),
 )
 
 
@@ -64,7 +65,7 @@ def site(command: Command) -> Command:
     @wraps(command)
     def with_site(app: str, app_dir: str, interface: Any, cache: str | None, **rest: Any) -> Any:
         given = {name: rest.pop(name) for name in _OPTIONS}
-        return command(site=Site(app, app_dir, interface, cache, cache_options(**given)), **rest)
+        return command(site=Site(app, app_dir, interface, cache, cache_options(**given), adopts=True), **rest)
 
     found: Any = with_site
     for decorate in reversed(_SITE):
@@ -74,7 +75,7 @@ def site(command: Command) -> Command:
 
 _OPTIONS = (
     *("allowed_host", "include", "exclude", "suffix", "directory_index"),
-    *("content_type", "hit_header", "bypass_header", "bypass_cookie"),
+    *("content_type", "hit_header", "bypass_header", "bypass_cookie", "ignore_query", "ignore_cookie"),
 )
 
 
@@ -88,6 +89,8 @@ def cache_options(
     hit_header: tuple[str, ...],
     bypass_header: tuple[str, ...],
     bypass_cookie: tuple[str, ...],
+    ignore_query: tuple[str, ...],
+    ignore_cookie: tuple[str, ...],
 ) -> dict[str, object]:
     """The options of ``DiskCache`` that these switches spell; only those that were given."""
     types = _types(content_type)
@@ -102,6 +105,8 @@ def cache_options(
         "headers": _hit_headers(hit_header),
         "bypass_headers": bypass_header and (*VARIANT_HEADERS, *bypass_header),
         "bypass_cookies": bypass_cookie and (*SESSION_COOKIES, *bypass_cookie),
+        "ignore_query": ignore_query and (*TRACKING_PARAMETERS, *ignore_query),
+        "ignore_cookies": ignore_cookie and (*ANALYTICS_COOKIES, *ignore_cookie),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -150,6 +155,9 @@ def open_cache(cache: str, app_dir: str) -> DiskCache:
 
 
 def _opened(cache: str, app_dir: str) -> DiskCache:
+    if os.path.isfile(cache):
+        meant = f"write config:{cache}" if cache.endswith(".ini") else "name a directory, or the app as module:app"
+        raise LoadError(f"{cache!r} is a file: {meant}")
     if os.path.isdir(cache) or not re.match(r"[\w.]+:|config:", cache):
         return DiskCache.of_directory(cache)
     return load_cache(cache, app_dir=app_dir)
@@ -166,9 +174,13 @@ def pairs(context: click.Context, parameter: click.Parameter, values: tuple[str,
 
 def call(configured: Mapping[str, object], changed: Mapping[str, object]) -> str:
     """The ``DiskCache(...)`` call with the options of a cache, its ``directory`` among them, and these, to paste."""
-    named = {**configured, **changed}
-    arguments = (f"{name}={_written(name, value)}" for name, value in named.items() if name != "directory")
-    return f"DiskCache({', '.join([repr(configured['directory']), *arguments])})"
+    named = {name: value for name, value in {**configured, **changed}.items() if name != "directory"}
+    return f"DiskCache({', '.join([repr(configured['directory']), *written(named)])})"
+
+
+def written(named: Mapping[str, object]) -> list[str]:
+    """Options as the call has them, one by one."""
+    return [f"{name}={_written(name, value)}" for name, value in named.items()]
 
 
 def _written(name: str, value: object) -> str:
@@ -206,9 +218,12 @@ def _spelled_headers(headers: Mapping[str, object], place: str = "") -> Iterator
 
 
 _SWITCHES: dict[str, tuple[str, Callable[[Any], Iterable[str]]]] = {
-    "allowed_hosts": ("--allowed-host", lambda value: [host for host in value if host not in LOOPBACK]),
+    "allowed_hosts": ("--allowed-host", list),
+    "content_type": ("--content-type", lambda value: [value]),
     "content_types": ("--content-type", lambda value: [f"{pattern}={text}" for pattern, text in value.items()]),
     "headers": ("--hit-header", _spelled_headers),
     "bypass_cookies": ("--bypass-cookie", lambda value: [name for name in value if name not in SESSION_COOKIES]),
     "bypass_headers": ("--bypass-header", lambda value: [name for name in value if name not in VARIANT_HEADERS]),
+    "ignore_query": ("--ignore-query", lambda value: [name for name in value if name not in TRACKING_PARAMETERS]),
+    "ignore_cookies": ("--ignore-cookie", lambda value: [name for name in value if name not in ANALYTICS_COOKIES]),
 }

@@ -29,27 +29,25 @@ class Rule(Generic[Subject]):
     reason: str
     says: str
     holds: Callable[[Subject, Settings], bool | str]
-
-    def answer(self, subject: Subject, settings: Settings) -> str | None:
-        """The reason, with the header's name where there is one, or ``None`` if the rule does not hold."""
-        try:
-            found = self.holds(subject, settings)
-        except Exception:  # What cannot be judged is refused: no request fails because of a rule.
-            found = True
-        return (f"{self.reason}:{spelled(found)}" if isinstance(found, str) else self.reason) if found else None
+    lasts: bool = False
+    """Whether the start of a response tells already, once and for all."""
 
 
 def refusal(rules: Iterable[Rule[Subject]], subject: Subject, settings: Settings) -> str | None:
-    """The reason of the first rule that holds, or ``None``."""
+    """The reason of the first rule that holds, with the header's name where there is one; ``None`` if none does."""
     for rule in rules:
-        if found := rule.answer(subject, settings):
-            return found
+        try:
+            found = rule.holds(subject, settings)
+        except Exception:  # What cannot be judged is refused: no request fails because of a rule.
+            found = True
+        if found:
+            return f"{rule.reason}:{spelled(found)}" if isinstance(found, str) else rule.reason
     return None
 
 
 def refusals(rules: Iterable[Rule[Subject]], subject: Subject, settings: Settings) -> list[str]:
     """The reasons of all rules that hold, in their order."""
-    return [found for rule in rules if (found := rule.answer(subject, settings))]
+    return [found for rule in rules if (found := refusal((rule,), subject, settings))]
 
 
 def spelled(name: str) -> str:
@@ -101,25 +99,28 @@ FILLING: tuple[Rule[Request], ...] = (
 """Rules by which a request may be answered from the cache, but may not fill it."""
 
 STORED: tuple[Rule[Response], ...] = (
-    Rule("status", "The status is not 200.", response_rules.is_not_200),
+    Rule("status", "The status is not 200.", response_rules.is_not_200, lasts=True),
     Rule("empty", "The body is empty.", response_rules.is_empty),
     Rule(
         "content-type",
         "Content-Type is missing, doubled, or not what a hit on this path carries.",
         response_rules.has_another_type,
+        lasts=True,
     ),
-    Rule("content-encoding", "The body is encoded (`Content-Encoding`).", response_rules.is_encoded),
-    Rule("set-cookie", "The response sets a cookie.", response_rules.sets_a_cookie),
+    Rule("content-encoding", "The body is encoded (`Content-Encoding`).", response_rules.is_encoded, lasts=True),
+    Rule("set-cookie", "The response sets a cookie.", response_rules.sets_a_cookie, lasts=True),
     Rule(
         "cache-control",
         "Cache-Control, or one of its kin, forbids storing or allows less than `min_lifetime`.",
         response_rules.limits_caching,
+        lasts=True,
     ),
-    Rule("vary", "Vary names a header that is neither ignored nor bypasses.", response_rules.varies),
+    Rule("vary", "Vary names a header that is neither ignored nor bypasses.", response_rules.varies, lasts=True),
     Rule(
         "header",
         "A header that protects or redirects differs from what a hit carries (`headers`).",
         response_rules.loses_a_header,
+        lasts=True,
     ),
     Rule("session", "The app changed the session, or looked at it.", response_rules.uses_a_session),
     Rule("user", "Somebody is authenticated.", response_rules.knows_the_user),
@@ -127,3 +128,6 @@ STORED: tuple[Rule[Response], ...] = (
     Rule("too-large", "The body is larger than `max_body`.", response_rules.is_too_large),
 )
 """Rules by which a response is not stored."""
+
+ENDING: tuple[Rule[Response], ...] = tuple(rule for rule in STORED if not rule.lasts)
+"""Those that may hold at its end, although they did not at its start."""

@@ -24,7 +24,7 @@ class Publisher:
         self._task: asyncio.Task[None] | None = None
 
     async def publish(self, draft: Draft) -> str:
-        """Publish a draft, and wait for it; ``stored``, or the reason why it is not. The draft is spent."""
+        """Publish a draft, and wait for it; ``stored``, ``unchanged``, or the reason why not. The draft is spent."""
         size = sum(map(len, draft.body))
         if self._bytes + size > MAX_BYTES:
             self._store.discard(draft)
@@ -36,6 +36,11 @@ class Publisher:
             self._bytes -= size
             if self._waiting.pop(draft, None):
                 self._store.discard(draft)
+        return draft.outcome
+
+    async def compare(self, draft: Draft) -> str:
+        """Tell what publishing a draft would come to, and publish nothing. The draft is spent."""
+        await in_thread(self._store.compare, draft)
         return draft.outcome
 
     def _enqueue(self, draft: Draft) -> asyncio.Future[None]:

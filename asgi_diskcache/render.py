@@ -5,27 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import closing
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from . import cache_status
 from .body import Body, Reader
-from .exchange import Response, fields, filling_scope
-from .policy import STORED, refusal
+from .exchange import FILTERED, INFORMATIONAL, Response, fields, filling_scope
+from .failures import Broken, Quit, called
+from .leaving import RECHECK, Caller, within
+from .policy import ENDING, STORED, refusal
 from .settings import Settings
 from .store import Claim, Draft, Store, log
 
-INFORMATIONAL = frozenset({"http.response.early_hint", "http.response.push", "http.response.debug"})
-"""Messages beside the response: for the leader's client only."""
-
-_FILTERED = frozenset({"headers", "query_string", "extensions"})
-
 Publish = Callable[[Draft], Awaitable[str]]
-
-
-class Broken(Exception):
-    """The app failed after its response had begun: the connection is aborted, so that nobody takes half for whole."""
 
 
 class Render:
@@ -46,7 +39,7 @@ class Render:
         self._decided = asyncio.Event()
         self._start: Message | None = None
         self._response: Response | None = None
-        self._client: tuple[Receive, Send] | None = None
+        self._client: tuple[Caller, Send] | None = None
         self._leader: Reader | None = None
         self._passes = False
         self._asked = False
@@ -63,6 +56,11 @@ class Render:
         return self._published or self._body.refusal
 
     @property
+    def size(self) -> int:
+        """Bytes of the body so far."""
+        return self._body.length
+
+    @property
     def is_silent(self) -> bool:
         """Whether the app has sent nothing for ``render_timeout`` seconds."""
         return self._loop.time() - self._heard >= self._settings.render_timeout
@@ -71,6 +69,12 @@ class Render:
     def is_landing(self) -> bool:
         """Whether the page is getting its name, so that who does not find it there must not be given this one."""
         return self._draft.landing
+
+    @property
+    def _patience(self) -> float:
+        """Seconds until the app is silent for too long or, where it is, until somebody should look who has left."""
+        remaining = self._heard + self._settings.render_timeout - self._loop.time()
+        return remaining if remaining > 0 else RECHECK
 
     async def settled(self) -> None:
         """Wait until publication is decided."""
@@ -81,7 +85,7 @@ class Render:
 
         Raises what the app raises, and what ``send`` does. A cancelled leader leaves; the render goes on.
         """
-        self._client = receive, send
+        self._client = caller, _ = Caller(receive), send
         self._task = asyncio.create_task(self._run(app, done))
         self._task.add_done_callback(self._report)
         try:
@@ -91,29 +95,35 @@ class Render:
                 await self._decided.wait()
                 error = await self._failure(reader, send) if self._start else None
             await (self._stay(self._task, error) if self._start else self._task)
+        except Quit as quitting:
+            raise quitting.__cause__ or quitting from None
         except asyncio.CancelledError:
             self._client = None
             if self._passes:
                 self._task.cancel()
             raise
+        finally:
+            caller.close()
 
-    async def follow(self, send: Send) -> bool:
+    def abort(self) -> None:
+        """End it, and store nothing."""
+        self._body.give_up("incomplete")
+        if self._task:
+            self._task.cancel()
+
+    async def follow(self, receive: Receive, send: Send) -> bool:
         """Feed a client that came while the render was under way; ``False`` if it must make its own app call."""
         if self._body.refusal:
             return False
-        with self._body.reader() as reader:
-            await self._until_decided_or_silent()
+        caller = Caller(receive)
+        with self._body.reader() as reader, closing(caller):
+            while not self._decided.is_set() and not self.is_silent:
+                await within(self._patience, self._decided)
             if self._start is None:
                 return False
-            if await self._feed(reader, send, cache_status.COLLAPSED):
+            if await self._feed(reader, send, cache_status.COLLAPSED, caller):
                 return True
         raise Broken(f"the render of {self.claim.page.path} failed half-way")
-
-    async def _until_decided_or_silent(self) -> None:
-        while not self._decided.is_set() and not self.is_silent:
-            remaining = self._heard + self._settings.render_timeout - self._loop.time()
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._decided.wait(), remaining)
 
     async def _failure(self, reader: Reader, send: Send) -> Exception | None:
         try:
@@ -130,10 +140,12 @@ class Render:
         if error:
             raise error
 
-    async def _feed(self, reader: Reader, send: Send, status: str) -> bool:
+    async def _feed(self, reader: Reader, send: Send, status: str, caller: Caller | None = None) -> bool:
         assert self._start is not None
         await send(cache_status.marked(self._start, status if self._settings.cache_status else ""))
         while True:
+            if caller and not await self._stays(caller, reader):
+                return True
             piece = await reader.next()
             last = reader.is_at_the_end
             whole = last and self._is_complete
@@ -142,6 +154,16 @@ class Render:
             if last:
                 return whole
 
+    async def _stays(self, caller: Caller, reader: Reader) -> bool:
+        """Wait until there is more to read; ``False`` if the client leaves meanwhile, of a silent app."""
+        if reader.waits:
+            news = self._body.news.wait()
+            while not news.done():
+                if caller.has_left():
+                    return False
+                await asyncio.wait([news], timeout=self._patience)
+        return True
+
     @property
     def _is_complete(self) -> bool:
         return self._response is not None and self._response.complete
@@ -149,7 +171,7 @@ class Render:
     async def _run(self, app: ASGIApp, done: Callable[[Render], None]) -> None:
         try:
             try:
-                await app(self._scope, self._receive, self._send)
+                await called(app, self._scope, self._receive, self._send)
                 self._returned = True
             finally:
                 self._end()
@@ -179,17 +201,23 @@ class Render:
         lengths = self._response.headers.get("content-length", ())
         if any(length.strip() != str(self._body.length) for length in lengths):
             return "incomplete"
-        return refusal(STORED, self._response, self._settings)
+        return refusal(ENDING, self._response, self._settings)
 
     async def _receive(self) -> Message:
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        await self._turned.wait()
-        message: Message = {"type": "http.request"}
-        while (self._passes or self._body.refusal) and self._client and message["type"] == "http.request":
-            message = await self._client[0]()
-        return {"type": "http.disconnect"} if message["type"] == "http.request" else message
+        while not self._turned.is_set():
+            if self.is_silent and self._everybody_left():
+                self._body.give_up("incomplete")  # What an app sends that knows may well be less than the page.
+                return {"type": "http.disconnect"}
+            await within(self._patience, self._turned)
+        if (self._passes or self._body.refusal) and self._client:
+            return await self._client[0].leaving()
+        return {"type": "http.disconnect"}
+
+    def _everybody_left(self) -> bool:
+        return self._body.readers <= {self._leader} and (self._client is None or self._client[0].has_left())
 
     async def _send(self, message: Message) -> None:
         self._heard = self._loop.time()
@@ -263,7 +291,7 @@ class Render:
 
     def _copy_back(self) -> None:
         for key, value in self._scope.items():
-            if key not in _FILTERED and self._handed.get(key, _FILTERED) is not value:
+            if key not in FILTERED and self._handed.get(key, FILTERED) is not value:
                 self._outer[key] = value
 
     def _report(self, task: asyncio.Task[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,6 +13,7 @@ from .publisher import Publisher
 from .render import Render
 from .settings import Settings
 from .store import Claim, Store, log
+from .visits import Visit, visit_in
 
 
 class Renders:
@@ -39,14 +41,28 @@ class Renders:
         self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, claim: Claim, settings: Settings
     ) -> None:
         """Render a page for its first client; whoever comes meanwhile may follow. Raises what the app raises."""
-        render = Render(scope, claim, settings, self._store, self._publisher.publish)
-        self._open[claim.page] = render
+        if visit := visit_in(scope):
+            publish = self._publisher.compare if visit.tries else self._publisher.publish
+            await self._visit(visit, Render(scope, claim, settings, self._store, publish), app, receive, send)
+            return
+        render = self._open[claim.page] = Render(scope, claim, settings, self._store, self._publisher.publish)
         await render.lead(app, receive, send, self._done)
+
+    async def _visit(self, visit: Visit, render: Render, app: ASGIApp, receive: Receive, send: Send) -> None:
+        """Render a page for a visit of ours, whom nobody follows: a trial stores nothing."""
+        visit.so_far = lambda: render.outcome
+        try:
+            await render.lead(app, receive, send, self._done)
+        except asyncio.CancelledError:
+            render.abort()  # It took too long, and was reported so.
+            raise
+        finally:
+            visit.outcome = render.outcome or "incomplete"
 
     def _done(self, render: Render) -> None:
         page = render.claim.page
         if self._open.get(page) is render:
             del self._open[page]
-        self._memory.rendered(page, render.outcome, render.claim.position)
+        self._memory.rendered(page, render.outcome, render.claim.position, render.size)
         level = logging.INFO if render.outcome == "stored" else logging.DEBUG
         log.log(level, "%s: %s (%s)", page.path, render.outcome or "incomplete", page.file)

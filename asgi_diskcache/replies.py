@@ -16,6 +16,10 @@ from .settings import Settings
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+MAX_DESCRIBED = 4096
+"""Pages whose headers are remembered."""
+
+_CONDITIONS = frozenset({"if-none-match", "if-modified-since", "range"})
 _RANGE = re.compile(r"bytes\s*=\s*(\d{0,18})-(\d{0,18})\s*", re.ASCII | re.IGNORECASE)
 
 
@@ -34,17 +38,35 @@ def reply_to(request: Request, settings: Settings, size: int, mtime: int, now: f
 
     ``mtime`` and ``now`` are seconds since the epoch.
     """
-    modified = min(mtime, int(now) - 1)  # Servers look at the clock once a second for their Date.
-    etag, last_modified = f'"{mtime:x}-{size:x}"', http_date(modified)
-    headers = [(b"etag", etag.encode()), (b"last-modified", last_modified.encode())]
-    headers += configured_headers(request.page.path if request.page else "/", settings)
+    modified = mtime if mtime < now - 1 else int(now) - 1  # Servers look at the clock once a second for their Date.
+    path = request.page.path if request.page else "/"
+    may_want_less = not request.headers.keys().isdisjoint(_CONDITIONS)
+    if may_want_less and (found := _conditional(request, path, settings, size, mtime, modified)):
+        return found
+    known = settings.described.get((path, size, mtime, modified)) or _described(path, settings, size, mtime, modified)
+    return Reply(200, [*known], 0, 0 if request.method == "HEAD" else size)
+
+
+def _conditional(request: Request, path: str, settings: Settings, size: int, mtime: int, modified: int) -> Reply | None:
+    """The reply to a request that may want less than the whole page; ``None`` if it does not."""
+    etag, last_modified = _etag(size, mtime), http_date(modified)
+    headers = _common(path, settings, etag, last_modified)
     if _is_unchanged(request.headers, etag, mtime):
         return Reply(304, headers, 0, 0)
     # A date that had to be made older may be that of the page before, too: it is no validator then.
     wanted = _wanted_range(request, etag, last_modified if modified == mtime else etag, size)
-    return (
-        _whole(request, settings, headers, size) if wanted is None else _part(request, settings, headers, size, *wanted)
-    )
+    return _part(_content_type(path, settings), headers, size, *wanted) if wanted else None
+
+
+def _described(path: str, settings: Settings, size: int, mtime: int, modified: int) -> RawHeaders:
+    """The headers of a whole page, which depend on nothing but the file and the options."""
+    if len(settings.described) >= MAX_DESCRIBED:
+        settings.described.clear()
+    headers = _common(path, settings, _etag(size, mtime), http_date(modified))
+    whole = [_content_type(path, settings), (b"content-length", b"%d" % size), (b"accept-ranges", b"bytes")]
+    found = [*whole, *headers]
+    settings.described[path, size, mtime, modified] = found
+    return found
 
 
 def configured_headers(path: str, settings: Settings) -> RawHeaders:
@@ -60,23 +82,27 @@ def http_date(second: int) -> str:
     return formatdate(second, usegmt=True)
 
 
-def _whole(request: Request, settings: Settings, headers: RawHeaders, size: int) -> Reply:
-    length = [(b"content-length", b"%d" % size), (b"accept-ranges", b"bytes")]
-    return Reply(200, [_content_type(request, settings), *length, *headers], 0, 0 if request.method == "HEAD" else size)
+def _common(path: str, settings: Settings, etag: str, last_modified: str) -> RawHeaders:
+    validators = [(b"etag", etag.encode()), (b"last-modified", last_modified.encode())]
+    return [*validators, *configured_headers(path, settings)]
 
 
-def _part(request: Request, settings: Settings, headers: RawHeaders, size: int, start: int, stop: int) -> Reply:
+def _etag(size: int, mtime: int) -> str:
+    return f'"{mtime:x}-{size:x}"'
+
+
+def _part(typed: tuple[bytes, bytes], headers: RawHeaders, size: int, start: int, stop: int) -> Reply:
     if start >= stop:
         return Reply(416, [(b"content-range", b"bytes */%d" % size), (b"content-length", b"0"), *headers], 0, 0)
     place = [
         (b"content-range", b"bytes %d-%d/%d" % (start, stop - 1, size)),
         (b"content-length", b"%d" % (stop - start)),
     ]
-    return Reply(206, [_content_type(request, settings), *place, *headers], start, stop)
+    return Reply(206, [typed, *place, *headers], start, stop)
 
 
-def _content_type(request: Request, settings: Settings) -> tuple[bytes, bytes]:
-    return b"content-type", settings.type_of(request.page.path if request.page else "/").encode("latin-1")
+def _content_type(path: str, settings: Settings) -> tuple[bytes, bytes]:
+    return b"content-type", settings.type_of(path).encode("latin-1")
 
 
 def _is_unchanged(headers: Fields, etag: str, modified: int) -> bool:

@@ -14,12 +14,19 @@ from .settings import Settings
 IDENTITY_HEADERS = (
     *("Authorization", "Proxy-Authorization", "X-API-Key", "Remote-User", "X-Remote-User", "X-Forwarded-User"),
     *("X-Forwarded-Email", "X-Forwarded-Groups", "X-Auth-Request-*", "Cf-Access-*", "X-Amzn-Oidc-*", "X-Goog-IAP-*"),
-    *("X-MS-Client-Principal*", "X-SSL-Client-*"),
+    *("X-MS-Client-Principal*", "X-SSL-Client-*", "Client-Cert", "Client-Cert-Chain", "X-Forwarded-Client-Cert"),
+    *("SSL-Client-Cert", "SSL-Client-Verify", "X-SSL-Cert", "X-Client-Cert", "X-Client-DN", "X-Client-Verify"),
+    *("X-ARR-ClientCert", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token", "X-Auth-Token", "X-Auth-User"),
+    *("X-Access-Token", "X-Authenticated-User", "X-User-Id", "X-WebAuth-User", "X-Vouch-User"),
+    *("Private-Token", "X-Session-Token", "X-Amz-Security-Token", "X-Goog-Authenticated-User-Email", "Remote-Email"),
+    *("Tailscale-User-Login", "X-Authentik-Username"),
 )
 """Request headers that name somebody."""
 
 OVERRIDE_HEADERS = ("X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override")
 """Request headers by which a GET becomes another method."""
+
+_OVERRIDES = {folded(name): name for name in OVERRIDE_HEADERS}
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """Methods that change nothing (RFC 9110 section 9.2.1)."""
@@ -53,16 +60,20 @@ def has_a_query(request: Request, settings: Settings) -> bool:
 
 
 def carries_a_session(request: Request, settings: Settings) -> bool:
+    if "cookie" not in request.headers:
+        return False
     names = request.cookies
     any_other = settings.bypasses_any_cookie and any(name not in settings.ignored_cookies for name in names)
     return any_other or settings.session_cookies.any_of(names)
 
 
 def names_somebody(request: Request, settings: Settings) -> bool:
-    return IDENTITY.any_of(request.headers)
+    return request.is_certified or IDENTITY.any_of(request.headers)
 
 
 def asks_for_a_variant(request: Request, settings: Settings) -> str:
+    if request.headers.keys().isdisjoint(settings.variants):
+        return ""
     for name, wanted in settings.variants.items():
         sent = request.headers.get(name)
         if sent and (wanted is None or any(not wanted.isdisjoint(_SAID[line]) for line in sent)):
@@ -96,11 +107,12 @@ def has_a_body(request: Request, settings: Settings) -> bool:
 
 
 def carries_a_cookie(request: Request, settings: Settings) -> bool:
-    return any(name not in settings.ignored_cookies for name in request.cookies)
+    return "cookie" in request.headers and any(name not in settings.ignored_cookies for name in request.cookies)
 
 
 def forbids_storing(request: Request, settings: Settings) -> bool:
-    return any(name == "no-store" for name, _ in freshness.directives(request.headers.get("cache-control", ())))
+    said = request.headers.get("cache-control", ())
+    return bool(said) and any(name == "no-store" for name, _ in freshness.directives(said))
 
 
 def comes_by_another_scheme(request: Request, settings: Settings) -> bool:
@@ -113,7 +125,7 @@ def misleads(request: Request, settings: Settings) -> str:
 
 
 def overrides_the_method(request: Request, settings: Settings) -> str:
-    return next((name for name in OVERRIDE_HEADERS if folded(name) in request.headers), "")
+    return next((name for folded_name, name in _OVERRIDES.items() if folded_name in request.headers), "")
 
 
 def is_speculative(request: Request, settings: Settings) -> str:

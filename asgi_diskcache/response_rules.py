@@ -39,8 +39,9 @@ def is_empty(response: Response, settings: Settings) -> bool:
 
 
 def has_another_type(response: Response, settings: Settings) -> bool:
-    sent = response.headers.get("content-type", ())
-    return len(sent) != 1 or media_types.meaning(sent[0]) != media_types.meaning(settings.type_of(response.path))
+    sent, carried = response.headers.get("content-type", ()), settings.type_of(response.path)
+    meant = media_types.any_charset if settings.any_charset and ";" not in carried else media_types.meaning
+    return len(sent) != 1 or meant(sent[0]) != meant(carried)
 
 
 def is_encoded(response: Response, settings: Settings) -> bool:
@@ -52,7 +53,11 @@ def sets_a_cookie(response: Response, settings: Settings) -> bool:
 
 
 def limits_caching(response: Response, settings: Settings) -> bool:
+    if settings.is_snapshot:
+        return freshness.is_secret(response.headers)
     headers, shortest = response.headers, settings.min_lifetime
+    if headers.keys().isdisjoint(freshness.LIMITING):
+        return False
     age, control = freshness.age_of(headers), headers.get("cache-control", ())
     return (
         freshness.forbids(control, shortest, age)
@@ -64,6 +69,8 @@ def limits_caching(response: Response, settings: Settings) -> bool:
 
 
 def varies(response: Response, settings: Settings) -> bool:
+    if "vary" not in response.headers:
+        return False
     return any(not _varies_harmlessly(folded(name), settings) for name in items(response.headers.get("vary", ())))
 
 
@@ -74,6 +81,8 @@ def _varies_harmlessly(name: str, settings: Settings) -> bool:
 
 
 def loses_a_header(response: Response, settings: Settings) -> str:
+    if not settings.headers and not PROTECTED.any_of(response.headers):
+        return ""
     hit = {
         name: [value] for name, (_, value) in settings.headers_of(response.path).items() if _must_agree(name, [value])
     }

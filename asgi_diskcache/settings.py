@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cached_property
+from typing import ClassVar
 
 from . import checks, media_types
 from .hosts import LOOPBACK, Hosts
+from .memo import Memo
 from .patterns import Names, PathPattern, folded, path_pattern
 
 TextOrTexts = str | Iterable[str]
@@ -27,7 +29,16 @@ ANALYTICS_COOKIES = (
 )
 """Cookies that scripts in the browser, load balancers and consent banners set: no page depends on them."""
 
-SESSION_COOKIES = ("session", "sessionid", "*_session", "remember_token", "PHPSESSID")
+SESSION_COOKIES = (
+    "session",
+    "session-*",
+    "sessionid",
+    "*_session",
+    "remember_token",
+    "auth_tkt",
+    "messages",
+    "PHPSESSID",
+)
 """Cookies of people who are logged in, as the frameworks name them."""
 
 VARIANT_HEADERS = (
@@ -35,6 +46,14 @@ VARIANT_HEADERS = (
     *("X-Requested-With: XMLHttpRequest", "Accept: text/event-stream"),
 )
 """Request headers by which scripts ask for another representation of the same URL."""
+
+DJANGO_HEADERS = {
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""What Django sends with every page, unless told otherwise: ``DiskCache("cache", headers=DJANGO_HEADERS)``."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,6 +85,7 @@ class Settings:
     min_lifetime: float = field(default=300, metadata={"check": checks.seconds})
     max_body: str | int = field(default="64M", metadata={"check": checks.size})
     min_free: str | int = field(default="5%", metadata={"check": checks.size_or_share})
+    min_uses: int = field(default=1, metadata={"check": checks.count})
     durable: bool = field(default=True, metadata={"check": checks.flag})
     file_mode: int = field(default=0o644, metadata={"check": checks.mode(0o400)})
     dir_mode: int = field(default=0o755, metadata={"check": checks.mode(0o700)})
@@ -74,6 +94,15 @@ class Settings:
     render_timeout: float = field(default=60, metadata={"check": checks.positive_seconds})
     cache_status: bool = field(default=True, metadata={"check": checks.flag})
     enabled: bool | None = field(default=None, metadata={"check": checks.flag_or_none})
+
+    is_snapshot: ClassVar[bool] = False
+    """Whether the files are to be served as they are for good, by a server that knows nothing of us."""
+
+    any_charset: ClassVar[bool] = False
+    """Whether a configured type without a charset is also that of pages with one."""
+
+    of_ini_file: ClassVar[bool] = False
+    """Whether an ini file has made it, so that the command line has no say in it."""
 
     def __post_init__(self) -> None:
         for option in self._checked():
@@ -87,6 +116,10 @@ class Settings:
     def shape(self) -> dict[str, object]:
         """The options that decide what a file is called and which type it has."""
         return {option.name: getattr(self, option.name) for option in self._checked() if "shapes" in option.metadata}
+
+    def spelled(self, name: str, value: object) -> str:
+        """How an option is set where this cache is made: for advice."""
+        return f"DiskCache(..., {name}={value!r})"
 
     def _checked(self) -> list[Field[object]]:
         return [option for option in fields(self) if "check" in option.metadata]
@@ -108,9 +141,12 @@ class Settings:
 
     def covers(self, path: str) -> bool:
         """Whether ``include`` and ``exclude`` leave this path to the cache."""
-        return any(pattern.matches(path) for pattern in self.included) and not any(
-            pattern.matches(path) for pattern in self.excluded
-        )
+        return self._covered[path]
+
+    @cached_property
+    def _covered(self) -> Memo[str, bool]:
+        included, excluded = self.included, self.excluded
+        return Memo(lambda path: _matches(included, path) and not _matches(excluded, path))
 
     @cached_property
     def ignored_headers(self) -> Names:
@@ -153,8 +189,13 @@ class Settings:
         return tuple((path_pattern(pattern), content_type) for pattern, content_type in self.content_types.items())
 
     @cached_property
-    def mapped(self) -> dict[bytes, tuple[str, str]]:
-        """Path and file of targets that were mapped lately: what ``mapping`` remembers."""
+    def mapped(self) -> dict[bytes, tuple[str, str, str]]:
+        """The pages of targets that were mapped lately: what ``mapping`` remembers."""
+        return {}
+
+    @cached_property
+    def described(self) -> dict[tuple[str, int, int, int], list[tuple[bytes, bytes]]]:
+        """Headers of pages by path, size and times: what ``replies`` remembers."""
         return {}
 
     def declared_type(self, path: str) -> str | None:
@@ -165,6 +206,10 @@ class Settings:
         """The Content-Type of a hit on this path."""
         known = media_types.TYPES.get(media_types.extension(path), self.content_type)
         return self.declared_type(path) or known
+
+    def type_is_usual(self, path: str) -> bool:
+        """Whether that is ``content_type``, as nothing tells another one."""
+        return not self.declared_type(path) and not media_types.extension(path)
 
     @cached_property
     def carried(self) -> tuple[tuple[PathPattern, dict[str, tuple[str, str | None]]], ...]:
@@ -186,6 +231,10 @@ class Settings:
             if pattern.matches(path):
                 found = own | found
         return found
+
+
+def _matches(patterns: Iterable[PathPattern], path: str) -> bool:
+    return any(pattern.matches(path) for pattern in patterns)
 
 
 def _by_name(headers: Mapping[str, str | None]) -> dict[str, tuple[str, str | None]]:

@@ -13,18 +13,22 @@ from typing import Any
 from . import cache_status
 from .bridge import CALL, Bridged, Call, Renderer, StartResponse, WSGIApp
 from .cache import DiskCache
-from .exchange import Request, filling_headers
+from .direct import Recording
+from .exchange import Request, filling_headers, filling_target
 from .hits import PIECE
 from .middleware import DiskCacheMiddleware
 from .policy import ANSWERED, FILLING, refusal
 from .replies import Reply, reply_to
 from .request_rules import may_change_its_page
-from .store import Entry
+from .store import Entry, Unstorable
+from .visits import Visit, visit_in
 
 Environ = MutableMapping[str, Any]
 
 _TARGETS = ("RAW_URI", "REQUEST_URI")
 _WITHHELD = frozenset({"CONTENT_LENGTH", "wsgi.file_wrapper"})
+_PARSED = ("bottle.", "werkzeug.request")
+"""Where frameworks keep what they have read of the whole request."""
 _CONTENT = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 _HEADERS = _CONTENT | {"REMOTE_USER"}
 """Variables that say what a header of that name would; the last one is the server's own authentication."""
@@ -47,6 +51,8 @@ class WSGIDiskCacheMiddleware:
         request = cache.request_of(_scope_or_method(environ))
         if request.method not in ("GET", "HEAD"):
             return self._change(request, environ, start_response)
+        if visit := visit_in(environ):
+            return self.answer_visit(visit, request, environ, start_response)
         if reason := refusal(ANSWERED, request, cache):
             return self._pass(request, cache_status.bypassed(reason), reason, environ, start_response)
         if request.page and (entry := cache.store.open(request.page)):
@@ -54,22 +60,50 @@ class WSGIDiskCacheMiddleware:
             return answer(entry, request, cache, start_response)
         return self._miss(request, environ, start_response)
 
+    def answer_visit(
+        self, visit: Visit, request: Request, environ: Environ, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer a request of ours in this thread; ``request`` is what ``environ`` says. Raises what the app raises."""
+        cache, page = self.cache, request.page
+        if reason := refusal(ANSWERED, request, cache):
+            return self._pass(request, cache_status.bypassed(reason), reason, environ, start_response)
+        assert page is not None
+        if not visit.renews and (entry := cache.store.open(page)):
+            visit.outcome = "hit"
+            return answer(entry, request, cache, start_response)
+        try:
+            if reason := refusal(FILLING, request, cache):
+                raise Unstorable(reason)
+            claim = cache.store.claim(page)
+        except Unstorable as error:
+            return self._own(request, environ, start_response, error.reason)
+        return Recording(request, claim, cache, visit).of(self._call(environ), start_response)
+
+    def _call(self, environ: Environ) -> Call:
+        return Call(lambda start: self.app(filling_environ(environ, self.cache), start))
+
     def _miss(self, request: Request, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         assert request.page is not None
         own = partial(self._own, request, environ, start_response)
         if reason := refusal(FILLING, request, self.cache) or self.cache.memory.refusal(request.page):
             return own(reason)
-        call = Call(lambda start: self.app(filling_environ(environ, self.cache), start))
+        call = self._call(environ)
         scope = {**scope_of(environ), "type": "http", "http_version": "1.1", CALL: call}
-        return Bridged(partial(self._filler().fill, request, scope), own, start_response, call)
+        bridged = Bridged(partial(self._filler().fill, request, scope), start_response, call)
+        reason = bridged.started()
+        return own(reason) if reason else bridged
 
     def _own(self, request: Request, environ: Environ, start_response: StartResponse, reason: str) -> Iterable[bytes]:
+        self.cache.stats.misses += 1
         return self._pass(request, cache_status.missed(reason), reason, environ, start_response)
 
     def _pass(
         self, request: Request, status: str, reason: str, environ: Environ, start_response: StartResponse
     ) -> Iterable[bytes]:
-        self.cache.memory.declined(reason, request, self.cache)
+        if visit := visit_in(environ):
+            visit.outcome = reason
+        else:
+            self.cache.memory.declined(reason, request, self.cache)
         return self.app(environ, self._marking(start_response, status))
 
     def _change(self, request: Request, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -192,18 +226,29 @@ def scope_of(environ: Environ) -> dict[str, object]:
         "raw_path": _bytes(raw.partition("?")[0]) if raw else None,
         "query_string": _bytes(environ.get("QUERY_STRING", "")),
         "headers": list(_headers(environ)),
+        "extensions": {"tls": {"client_cert_name": _certificate(environ)}},
     }
 
 
 def filling_environ(environ: Environ, cache: DiskCache) -> Environ:
     """The environ of a filling render: the server's own without what is not in the page's name."""
-    found = {name: value for name, value in environ.items() if not name.startswith("HTTP_") and name not in _WITHHELD}
+    found = {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(("HTTP_", *_PARSED)) and name not in _WITHHELD
+    }
     for name, value in filling_headers(list(_headers(environ)), cache):
         variable = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
         if variable in environ:
             found[variable] = value.decode("latin-1")
-    found.update((name, found[name].partition("?")[0]) for name in _TARGETS if name in found)
+    found.update((name, filling_target(_bytes(found[name])).decode("latin-1")) for name in _TARGETS if name in found)
     return {**found, "QUERY_STRING": "", "wsgi.input": BytesIO(), "wsgi.multithread": True}
+
+
+def _certificate(environ: Environ) -> str:
+    """What mod_ssl and its kin tell of the client's certificate, or ``""``."""
+    verified = str(environ.get("SSL_CLIENT_VERIFY", "NONE"))
+    return str(environ.get("SSL_CLIENT_CERT") or ("" if verified == "NONE" else verified))
 
 
 def _headers(environ: Environ) -> Iterator[tuple[bytes, bytes]]:

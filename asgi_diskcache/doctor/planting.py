@@ -103,9 +103,11 @@ class Planting:
                 os.close(directory)
 
     def _made(self, names: list[str], above: int) -> int:
-        with suppress(FileExistsError):
+        self._directories.append("/".join(names))  # Before it is there: we may be stopped at any moment.
+        try:
             make_directory(names[-1], self._cache.dir_mode, self._owner, above)
-            self._directories.append("/".join(names))
+        except FileExistsError:
+            self._directories.pop()
         return os.open(names[-1], DIRECTORY, dir_fd=above)
 
     def _remove_directory(self, name: str) -> None:

@@ -43,7 +43,7 @@ location / {{
     error_page 403 404 = @{name}_app;
     log_not_found off;
     disable_symlinks on {quoted(f"from={root}")};
-    client_max_body_size 0; # The app decides.
+    client_max_body_size 0; # The app decides; until a request is whole, nginx keeps it on its disk.
 {indent(_open_files(front.open_file_cache), TAB)}
     # Validators and ranges as the app's middleware has them.
     etag on;
@@ -121,12 +121,12 @@ def _proxied(front: Front) -> str:
     scheme = f"${name}_proto" if front.behind_proxy else "$scheme"
     pretended = "".join(f'proxy_set_header {header} "";\n' for header in rules.CLEARED if header != "X-Forwarded-Proto")
     return f"""\
-# The app: requests of any size as they were sent, responses piece by piece as they come, broken off where they are.
+# The app: a request when it is whole, so that no slow upload keeps one of its workers busy; a response piece by piece
+# as it comes, broken off where it is.
 location @{name}_app {{
     proxy_pass http://{name}_app;
     proxy_http_version 1.1;
     proxy_buffering off;
-    proxy_request_buffering off;
     proxy_redirect off;
     proxy_buffer_size 16k; # For long headers, such as cookies and policies.
     proxy_buffers 8 16k;

@@ -30,7 +30,7 @@ IDENTITY_NAMES = {
 }
 """The headers that exist of each family: no front server can ask for a header by a part of its name."""
 
-CLEARED = (*HEADERS, "X-Forwarded-Server", "X-Forwarded-Protocol", "X-Real-IP", "Front-End-Https", "Proxy")
+CLEARED = (*HEADERS, "X-Forwarded-Server", "X-Real-IP", "Proxy")
 """Request headers in which only a proxy may say something: a client's own never reach the app."""
 
 HOPS = r"(?i)^(?:(?:close|keep-alive|upgrade)?[ \t]*(?:,[ \t]*|$))*$"
@@ -45,7 +45,7 @@ _UNSAFE = r"^[^?]*(?:/[./-]|/%20|(?:\.|%20)(?:[/?]|$))"
 # What Python takes for white space around a cookie's name.
 _SPACE = r"[\s\x1c-\x1f\x85\xa0]*"
 _PORT = r"(?::[0-9][0-9]?[0-9]?[0-9]?[0-9]?)?"
-_WELL_FORMED = r"(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)" + _PORT
+_NAME = r"(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?)"
 
 Rows = tuple[tuple[str, bool], ...]
 Clause = tuple[tuple[str, bool], ...]
@@ -116,7 +116,7 @@ def _hosts(settings: Settings) -> Rows:
 
 def _host(entry: str) -> str:
     if entry == "*":
-        return _WELL_FORMED
+        return f"(?:{_NAME}|(?:{_alternatives(LOOPBACK)}){_PORT})"
     if entry in LOOPBACK:
         return re.escape(entry) + _PORT
     return f"[a-z0-9_][a-z0-9_.-]*{re.escape(entry[1:])}" if entry.startswith("*.") else re.escape(entry)

@@ -1,6 +1,6 @@
 """The disk: the only code that touches a cache directory. It knows files and purges, and nothing of HTTP."""
 
-from .control import NAME, Control, described_options
+from .control import KEPT, NAME, Control, described_app, described_options
 from .drafts import Draft
 from .entries import Entry, Stored, read_piece
 from .journal import Position
@@ -11,6 +11,7 @@ from .threads import in_thread
 from .trouble import log
 
 __all__ = [
+    "KEPT",
     "NAME",
     "Claim",
     "Control",
@@ -21,6 +22,7 @@ __all__ = [
     "Store",
     "Stored",
     "Unstorable",
+    "described_app",
     "described_options",
     "in_thread",
     "log",

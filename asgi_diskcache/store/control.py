@@ -19,6 +19,9 @@ from .journal import Journal, Purge
 NAME = ".asgi_diskcache"
 """The only thing in a cache directory that is no page."""
 
+KEPT = "replaced-by-refresh"
+"""Where a refresh moves files that no cache may have stored."""
+
 _OPEN = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -56,7 +59,8 @@ class Control:
             yield
         finally:
             # A process that was forked meanwhile has the descriptor too, so that closing ours would free nothing.
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            with suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
     def append(self, purges: Iterable[Purge]) -> int:
@@ -89,6 +93,11 @@ class Control:
         """Replace the settings file; the caller holds the lock. Raises ``OSError``."""
         files.replace(self.settings, json.dumps(settings, indent=1).encode())
 
+    def is_adopted(self) -> bool:
+        """Whether there may be files that no cache has stored. Raises ``OSError``."""
+        found = self.read_settings()
+        return found is None or found.get("adopted") is not False
+
     def visible(self) -> list[str]:
         """The names in the cache directory that could be pages or hold some. Raises ``OSError``."""
         return [name for name in os.listdir(self._root) if not name.startswith(".")]
@@ -107,6 +116,18 @@ class Control:
         for name in self.visible():
             (self._root / name).rename(aside / name)
         return aside
+
+    def set_page_aside(self, file: str) -> None:
+        """Move one file to where those lie that were there before the cache. Raises ``OSError``."""
+        kept = self.directory / KEPT / file
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        (self._root / file).rename(kept)
+
+    def remove(self) -> None:
+        """Remove the whole control directory, unless files are kept there that no cache made. Raises ``OSError``."""
+        if not any(self.directory.glob("replaced-*")):
+            with suppress(FileNotFoundError):
+                shutil.rmtree(self.directory)
 
     def empty_trash(self) -> None:
         """Delete what was thrown away, now or by a process that did not live to do it, in a thread of its own."""
@@ -164,6 +185,12 @@ def described_options(root: str) -> dict[str, Any] | None:
     found = Control(Path(root)).read_settings()
     options = found.get("options") if found else None
     return options if isinstance(options, dict) else None
+
+
+def described_app(root: str) -> str:
+    """The app that a directory says its pages are of; ``""`` where it says none. Touches nothing."""
+    found = Control(Path(root)).read_settings()
+    return str(found.get("app", "")) if found else ""
 
 
 def _delete(*trash: Path) -> None:

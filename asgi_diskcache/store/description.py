@@ -15,12 +15,13 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def described(
-    settings: Settings, found: Mapping[str, object] | None, visible: Callable[[], list[str]]
+    settings: Settings, app: str, found: Mapping[str, object] | None, visible: Callable[[], list[str]]
 ) -> dict[str, object]:
     """What the file says once these settings have joined; ``found`` is what it says now, of pages that stay.
 
     ``visible`` gives the names that are there: where nothing was described yet, they are somebody else's files.
     """
+    app = app or (str(found.get("app", "")) if found else "")
     unsynced = found.get("unsynced_since_boot", "") if found else ""
     if not settings.durable:
         unsynced = boot_id()
@@ -28,16 +29,22 @@ def described(
         "asgi_diskcache": FORMAT,
         "adopted": found.get("adopted", True) if found is not None else bool(visible()),
         "unsynced_since_boot": unsynced,
+        **({"app": app} if app else {}),
         "options": settings.options(),
     }
     return json.loads(json.dumps(described))  # type: ignore[no-any-return]
 
 
-def is_ours(found: Mapping[str, object], settings: Settings) -> bool:
-    """Whether the pages of a directory with this settings file are ours: same names, same types, still on the disk."""
+def is_ours(found: Mapping[str, object], settings: Settings, app: str) -> bool:
+    """Whether the pages of a directory with this settings file are ours: our app's, same names, same types, not lost.
+
+    An app without a name may be the one that is named there.
+    A snapshot takes what lies there for nothing but files: it looks at each before it leaves it alone.
+    """
     options, shape = found.get("options"), settings.shape()
-    return (
+    return settings.is_snapshot or (
         found.get("asgi_diskcache") == FORMAT
+        and (not app or found.get("app", app) == app)
         and found.get("unsynced_since_boot") in ("", boot_id())
         and isinstance(options, dict)
         and json.dumps({name: options.get(name) for name in shape}) == json.dumps(shape)

@@ -28,10 +28,16 @@ class Draft:
     """Whether what stands at the target holds the same bytes."""
     second: int = 0
     """When it was written, in seconds since the epoch."""
+    device: int = -1
+    """Where it was written."""
+    grew: bool = False
+    """Whether its file was there before its body was whole."""
     landing: bool = False
     """Whether it is about to get its name, or has it: what is missing there by now was removed."""
+    renamed: bool = False
+    """Whether its file is the page now."""
     outcome: str = "disk"
-    """``stored``, or the reason why it is not."""
+    """``stored``, ``unchanged`` if the page holds these bytes already, or the reason why it is not stored."""
     spent: bool = False
     """Whether it was published or thrown away, and holds nothing any more."""
 

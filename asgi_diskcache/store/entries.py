@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
 
 from asgi_diskcache.mapping import Page
@@ -14,6 +16,15 @@ from .threads import in_thread
 
 SMALL = 128 * 1024
 """Bytes up to which an entry is read whole, in one call."""
+
+AT_ONCE = 1000
+"""Entries of a directory that are held in memory."""
+
+MAX_KNOWN, MAX_BYTES = 4096, 32 << 20
+"""Pages that are remembered, and bytes of their bodies."""
+
+SETTLED = 2 * 10**9
+"""Nanoseconds after which a file's times tell whether it has changed: they are not exact."""
 
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOWAIT = getattr(os, "RWF_NOWAIT", None)
@@ -43,24 +54,82 @@ class Entry:
             os.close(self.descriptor)
 
 
-def open_entry(root: str, file: str) -> Entry | None:
-    """Open a page, or ``None`` if there is none: regular files only, no symbolic links on the way, no empty files."""
-    path = f"{root}/{file}"
+Seen = tuple[int, int, int, int]
+"""A file as it was: device, inode, and the nanoseconds of its modification and of its change."""
+
+
+class Entries:
+    """The pages below ``root``, and what was read of them lately."""
+
+    def __init__(self, root: str, are_ours: Callable[[], bool]) -> None:
+        """``are_ours`` tells whether what stands there was stored with our settings."""
+        self._root = root
+        self._are_ours = are_ours
+        self._known: dict[str, tuple[Seen, Entry, tuple[str, ...]]] = {}
+        self._bytes = 0
+
+    def open(self, file: str) -> Entry | None:
+        """Open a page, or ``None``: regular files only, no symbolic links on the way, no empty files, none but ours."""
+        path = f"{self._root}/{file}"
+        if known := self._known.get(file):
+            try:
+                status = os.lstat(path)
+            except OSError:
+                return None
+            # The same file, unchanged: what others store has another inode, or another time.
+            if known[0] == _seen(status) and all(map(_is_directory, known[2])):
+                return known[1]
+        return self._opened(file, path)
+
+    def _opened(self, file: str, path: str) -> Entry | None:
+        if not self._are_ours():
+            return None
+        try:
+            descriptor = os.open(path, READ)
+        except OSError:
+            return None
+        entry = None
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISREG(status.st_mode) and status.st_size and _is_straight(descriptor, path):
+                entry = _entry(descriptor, status)
+        except OSError:
+            return None
+        finally:
+            if entry is None or entry.body is not None:
+                os.close(descriptor)
+        if entry and entry.body:
+            self._remember(file, status, entry)
+        return entry
+
+    def _remember(self, file: str, status: os.stat_result, entry: Entry) -> None:
+        # What has just changed may change again, and its times would not tell; or it is of others, who came just now.
+        if time.time_ns() - status.st_ctime_ns < SETTLED or not self._are_ours():
+            return
+        if self._bytes + entry.size > MAX_BYTES or len(self._known) >= MAX_KNOWN:
+            self._known.clear()
+            self._bytes = 0
+        self._known[file] = _seen(status), entry, tuple(_directories(self._root, file))
+        self._bytes += entry.size
+
+
+def _seen(status: os.stat_result) -> Seen:
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _directories(root: str, file: str) -> Iterator[str]:
+    yield root
+    for name in file.split("/")[:-1]:
+        root = f"{root}/{name}"
+        yield root
+
+
+def _is_directory(path: str) -> bool:
+    """Whether it is one itself, and no link to one, where no purge goes."""
     try:
-        descriptor = os.open(path, READ)
+        return stat.S_ISDIR(os.lstat(path).st_mode)
     except OSError:
-        return None
-    entry = None
-    try:
-        status = os.fstat(descriptor)
-        if stat.S_ISREG(status.st_mode) and status.st_size and _is_straight(descriptor, path, file):
-            entry = _entry(descriptor, status)
-    except OSError:
-        return None
-    finally:
-        if entry is None or entry.body is not None:
-            os.close(descriptor)
-    return entry
+        return False
 
 
 def _entry(descriptor: int, status: os.stat_result) -> Entry | None:
@@ -69,9 +138,7 @@ def _entry(descriptor: int, status: os.stat_result) -> Entry | None:
     return Entry(status.st_size, int(status.st_mtime), body, descriptor) if whole else None
 
 
-def _is_straight(descriptor: int, path: str, file: str) -> bool:
-    if "/" not in file:
-        return True
+def _is_straight(descriptor: int, path: str) -> bool:
     try:
         return os.readlink(f"/proc/self/fd/{descriptor}") == path or os.path.realpath(path) == path
     except OSError:
@@ -122,18 +189,19 @@ def _read(descriptor: int, size: int, offset: int) -> bytes:
 def walk(root: str, start: str, enter: Callable[[str], bool]) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Every file below ``start`` with its relative name, lazily; dot-files and links are no pages.
 
-    ``enter`` is asked about every directory's relative name.
+    ``enter`` is asked about every directory's relative name. Names come in order, as far as some of them at once do.
     """
     try:
         found = os.scandir(os.path.join(root, start))
     except (FileNotFoundError, NotADirectoryError, PermissionError, UnicodeEncodeError):
         return  # No directory, or none of ours, such as lost+found.
     with found:
-        for entry in found:
-            name = f"{start}/{entry.name}" if start else entry.name
-            if entry.name.startswith("."):
-                continue
-            if entry.is_file(follow_symlinks=False):
-                yield name, entry
-            elif entry.is_dir(follow_symlinks=False) and enter(name):
-                yield from walk(root, name, enter)
+        while some := sorted(islice(found, AT_ONCE), key=lambda entry: entry.name):
+            for entry in some:
+                name = f"{start}/{entry.name}" if start else entry.name
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_file(follow_symlinks=False):
+                    yield name, entry
+                elif entry.is_dir(follow_symlinks=False) and enter(name):
+                    yield from walk(root, name, enter)

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from weakref import finalize
 
 from asgi_diskcache.mapping import Page
 from asgi_diskcache.patterns import path_pattern
@@ -58,19 +59,37 @@ class Purge:
             return True
 
 
+class _Held:
+    """A list that is held open: no other file has its inode meanwhile, and it need not be opened again."""
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        finalize(self, os.close, self._descriptor)
+        self.status = os.fstat(self._descriptor)
+
+    def id(self) -> str:
+        """What its first line says now."""
+        return os.pread(self._descriptor, _ID_BYTES, 0).decode("latin-1")
+
+    def is_file(self, status: os.stat_result) -> bool:
+        """Whether this is the status of the same file."""
+        return (status.st_ino, status.st_dev) == (self.status.st_ino, self.status.st_dev)
+
+
 class Journal:
     """The file ``purges``: a random id on the first line, then one purge a line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held: _Held | None = None
 
     def position(self) -> Position:
         """Where the list ends now. Raises ``OSError`` if there is none."""
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            return Position(os.read(descriptor, _ID_BYTES).decode("latin-1"), os.fstat(descriptor).st_size)
-        finally:
-            os.close(descriptor)
+        status = os.stat(self.path, follow_symlinks=False)
+        if (held := self._held) is None or not held.is_file(status):
+            held = self._held = _Held(self.path)
+            status = held.status
+        return Position(held.id(), status.st_size)
 
     def since(self, position: Position) -> list[Purge] | None:
         """The purges after ``position``, or ``None`` if the list is another one, or gone: then all was purged."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,10 +18,10 @@ from .files import CREATE, are_same, write_all
 from .journal import Position
 from .ownership import Owner, make_directory
 from .places import DIRECTORY, Identity, Places, Unstorable, identity, remove_empty
+from .space import is_short_of_space
+from .syncing import are_synced_together, start_writing, sync_file, sync_file_system
 from .trouble import Trouble
 from .writers import Writer
-
-_sync = getattr(os, "fdatasync", os.fsync)
 
 
 class Publishing:
@@ -37,6 +38,7 @@ class Publishing:
 
     def create(self, draft: Draft) -> None:
         """Give a draft its file, beside the target. Raises ``OSError`` or ``Unstorable``; then discard it."""
+        self.require_room(draft)
         draft.name = self._writer.enter(draft.directory_name)
         self._go_down(draft)
         draft.descriptor = os.open(draft.name, CREATE, 0o600, dir_fd=draft.directory)
@@ -44,14 +46,28 @@ class Publishing:
         if self.owner:
             os.fchown(draft.descriptor, *self.owner)
 
+    def require_room(self, draft: Draft) -> None:
+        """Look again for room: many drafts may be on their way since it was claimed. Raises ``Unstorable``."""
+        if is_short_of_space(draft.claim.place.descriptor, str(self._settings.min_free)):
+            raise Unstorable("disk")
+
     def publish(self, drafts: Sequence[Draft]) -> None:
         """Write, sync and rename: every draft has its outcome then, and nothing of it is left behind."""
         try:
-            if written := [draft for draft in drafts if self._succeeds(draft, self._write)]:
-                self._rename_all(written)
+            written = [draft for draft in drafts if self._succeeds(draft, self._write)]
+            if ready := self._synced(written) if self._settings.durable else written:
+                self._rename_all(ready)
         finally:
             for draft in drafts:
                 self.discard(draft)
+
+    def compare(self, draft: Draft) -> None:
+        """Tell what publishing would do, and do it not: ``unchanged`` if these bytes stand there, else ``stored``."""
+        try:
+            if self._succeeds(draft, self._write):
+                draft.outcome = "unchanged" if draft.unchanged else "stored"
+        finally:
+            self.discard(draft)
 
     def discard(self, draft: Draft) -> None:
         """Remove what there is of a draft that was not stored, and let go of everything it holds."""
@@ -59,7 +75,7 @@ class Publishing:
             return
         draft.spent = True
         with suppress(OSError):
-            if draft.name and draft.outcome != "stored":
+            if draft.name and not draft.renamed:
                 os.unlink(draft.name, dir_fd=draft.directory)
         with suppress(OSError):
             draft.close()
@@ -87,14 +103,30 @@ class Publishing:
         return True
 
     def _write(self, draft: Draft) -> None:
+        draft.grew = draft.descriptor >= 0
         if not draft.name:
             self.create(draft)
         write_all(draft.descriptor, b"".join(draft.body))
         draft.unchanged = draft.claim.found is not None and self._is_unchanged(draft)
-        if self._settings.durable and not draft.unchanged:
-            _sync(draft.descriptor)
-        draft.second = int(os.fstat(draft.descriptor).st_mtime)
-        draft.close()
+        status = os.fstat(draft.descriptor)
+        draft.second, draft.device = int(status.st_mtime), status.st_dev
+
+    def _synced(self, drafts: Sequence[Draft]) -> list[Draft]:
+        changed = [draft for draft in drafts if not draft.unchanged]
+        # All at once tells of no error from before the first was opened, as there may be of one that grew in its file.
+        together = [draft for draft in changed if not draft.grew]
+        if are_synced_together([draft.device for draft in together]):
+            with suppress(OSError):  # It may be anybody's file that failed: each tells for itself then.
+                sync_file_system(together[0].descriptor)
+                changed = [draft for draft in changed if draft.grew]
+        failed = self._failed_alone(changed)
+        return [draft for draft in drafts if draft not in failed]
+
+    def _failed_alone(self, drafts: Sequence[Draft]) -> Sequence[Draft]:
+        # All on their way before the first is waited for: the disk then takes one turn for a batch, not one each.
+        for draft in drafts if len(drafts) > 1 else ():
+            start_writing(draft.descriptor)
+        return [draft for draft in drafts if not self._succeeds(draft, lambda draft: sync_file(draft.descriptor))]
 
     def _rename_all(self, drafts: Sequence[Draft]) -> None:
         try:
@@ -108,22 +140,21 @@ class Publishing:
 
     def _rename(self, draft: Draft, now: Position, newest: int) -> None:
         claim, draft.landing = draft.claim, True
-        if self._was_purged(draft, now) or not self._places.still_there(claim):
+        if self._was_purged(draft, now) or not self._places.still_there(claim) or self._has_moved(draft):
             draft.outcome = "purged"
         elif identity(draft.target_name, draft.directory) != claim.found:
             draft.outcome = "purged" if claim.found else "superseded"
         elif claim.found and draft.unchanged:
             self._keep(draft, claim.found)
         else:
-            self._make_newer(draft, max(newest, claim.found[1] // 10**9 if claim.found else 0))
+            self._date(draft, max(newest, claim.found[1] // 10**9 if claim.found else 0))
             self._replace(draft.name, draft.target_name, draft.directory)
-            draft.outcome = "stored"
+            draft.outcome, draft.renamed = "stored", True
 
     def _keep(self, draft: Draft, found: Identity) -> None:
         # What is there keeps its modification time, and its ETag; the time of its last change says that it is fresh.
         os.utime(draft.target_name, ns=(found[1], found[1]), dir_fd=draft.directory, follow_symlinks=False)
-        os.unlink(draft.name, dir_fd=draft.directory)
-        draft.outcome = "stored"
+        draft.outcome = "unchanged"
 
     def _is_unchanged(self, draft: Draft) -> bool:
         with suppress(OSError):
@@ -140,9 +171,17 @@ class Publishing:
         began = draft.claim.position
         return now != began and self._control.journal.purged(draft.claim.page, began)
 
-    def _make_newer(self, draft: Draft, than: int) -> None:
-        if draft.second <= than:
-            os.utime(draft.name, (than + 1, than + 1), dir_fd=draft.directory, follow_symlinks=False)
+    def _has_moved(self, draft: Draft) -> bool:
+        # A directory that was made for the draft: the claim knows only of those that stood before.
+        if not draft.claim.missing:
+            return False
+        named = os.stat("/".join(draft.claim.missing), dir_fd=draft.claim.place.descriptor, follow_symlinks=False)
+        return not os.path.samestat(named, os.fstat(draft.directory))
+
+    def _date(self, draft: Draft, newer_than: int) -> None:
+        # To the nanosecond: inodes are used again, so that a page and what follows it could be taken for the same.
+        moment = max(draft.second, newer_than + 1) * 10**9 + secrets.randbelow(10**9)
+        os.utime(draft.name, ns=(moment, moment), dir_fd=draft.directory, follow_symlinks=False)
 
     def _replace(self, name: str, target: str, directory: int) -> None:
         try:

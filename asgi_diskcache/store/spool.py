@@ -20,8 +20,9 @@ PIECE = 128 * 1024
 class Spool:
     """The file of a draft that is not complete, open for writing, and once more for its readers."""
 
-    def __init__(self, draft: Draft) -> None:
+    def __init__(self, store: Store, draft: Draft) -> None:
         self.length = 0
+        self._store = store
         self._draft = draft
         self._descriptor = os.dup(draft.descriptor)
 
@@ -33,13 +34,14 @@ class Spool:
         except asyncio.CancelledError:
             store.discard(draft)
             raise
-        return cls(draft)
+        return cls(store, draft)
 
     async def append(self, data: bytes) -> None:
-        """Write ``data`` at the end. Raises ``OSError``; what was written whole before stays readable.
+        """Write ``data`` at the end. Raises ``OSError`` or ``Unstorable``; what was written before stays readable.
 
         A caller that is cancelled is so afterwards: whether the data is there never depends on it.
         """
+        self._store.require_room(self._draft)
         await unbroken(self._append(data))
 
     async def read(self, position: int) -> bytes:

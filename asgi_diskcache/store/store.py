@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from asgi_diskcache.mapping import Page, page_of
+from asgi_diskcache.mapping import Page
 from asgi_diskcache.settings import Settings
 
 from . import entries, ownership, removal
@@ -17,13 +17,15 @@ from .control import NAME, Control
 from .description import described, is_ours, settings_in
 from .drafts import Draft
 from .entries import Entry, Stored
+from .files import write_all
 from .forks import forget_after_fork
 from .journal import Position
 from .places import Claim, Places, Unstorable, descriptor_limit
 from .publishing import Publishing
-from .space import is_short_of_space
+from .space import is_short_of_space, obstacle
+from .sweeping import sweep
 from .trouble import Trouble
-from .writers import Writer, sweep
+from .writers import Writer
 
 SPOOL_DESCRIPTORS = 3
 """Files that a body too large for memory holds open: to write, to read, and its directory."""
@@ -38,15 +40,18 @@ class Store:
         """Mean the directory ``root``, a real path; touches no disk."""
         self.root = root
         self.settings = settings
-        self.trouble = Trouble(root)
+        self.trouble = Trouble(root, settings)
         self.control = Control(Path(root))
+        self.app = ""
+        """What the app is called whose pages these are, to those who start it; ``""`` where nobody says."""
         self.retired = False
-        """Whether the directory was taken over by a process with other settings."""
+        """Whether the directory was taken over by a process with other settings, or for another app."""
         self.folds_case = False
         """Whether the directory takes capitals for small letters."""
         self._places = Places(Path(root))
         self._writer = Writer(self.control.writers)
         self._publishing = Publishing(self.control, self._places, self._writer, settings, self.trouble)
+        self._entries = entries.Entries(root, self._may_answer)
         self._settings_file = str(self.control.settings)
         self._seen: tuple[int, int] | None = None
         """The settings file as it was when it was last read: ours."""
@@ -80,7 +85,12 @@ class Store:
 
     def open(self, page: Page) -> Entry | None:
         """Open a stored page, or ``None``: never a draft, never a page that other settings wrote."""
-        return entries.open_entry(self.root, page.file) if self._may_answer() else None
+        return None if self.retired else self._entries.open(page.file)
+
+    def stands(self, page: Page) -> bool:
+        """Whether a page is stored: what ``open`` would open."""
+        found = entries.stored(self.root, page) if self._may_answer() else None
+        return found is not None and found.size > 0
 
     def claim(self, page: Page) -> Claim:
         """Note what must not change until the page is published. Raises ``Unstorable`` with the reason."""
@@ -121,10 +131,33 @@ class Store:
             self.discard(draft)
             raise Unstorable(draft.outcome) from error
 
+    def require_room(self, draft: Draft) -> None:
+        """Look for room once more, where a body grows. Raises ``Unstorable``; the caller discards it then."""
+        try:
+            self._publishing.require_room(draft)
+        except Unstorable as error:
+            self.trouble.warn_of(error, draft.claim.page)
+            raise
+
+    def append(self, draft: Draft, data: bytes) -> None:
+        """Write a piece of a body to its draft, for code without an event loop.
+
+        Raises ``Unstorable`` if it can have no file, or ``OSError``; the caller discards it then.
+        """
+        if not draft.name:
+            self.begin_spool(draft)
+        self.require_room(draft)
+        write_all(draft.descriptor, data)
+
     def publish(self, drafts: Sequence[Draft]) -> None:
         """Make drafts pages; ``outcome`` says what became of each. The drafts are spent."""
         self._publishing.publish(drafts)
         self._spools.difference_update(drafts)
+
+    def compare(self, draft: Draft) -> None:
+        """Tell in its ``outcome`` what publishing a draft would come to; nothing is published. The draft is spent."""
+        self._publishing.compare(draft)
+        self._spools.discard(draft)
 
     def discard(self, draft: Draft) -> None:
         """Throw a draft away, unless it is spent."""
@@ -147,22 +180,31 @@ class Store:
 
         Raises ``ValueError`` for a bad pattern.
         """
-        for purge in removal.purges(patterns, host, self.settings):
-            for file in removal.pages(self.root, purge, self.settings):
-                page = page_of(file, self.settings)
-                if page and (found := entries.stored(self.root, page)) and found.rendered <= before:
+        purges = removal.purges(patterns, host, self.settings)
+        for index, purge in enumerate(purges):
+            for page in removal.pages(self.root, purge, self.settings):
+                if any(earlier.matches(page) for earlier in purges[:index]):
+                    continue  # It came before.
+                if (found := entries.stored(self.root, page)) and found.rendered <= before:
                     yield found
+
+    def keeps_pages(self) -> bool:
+        """Whether joining leaves the pages that are there. Raises ``OSError``."""
+        return self._fits(self.control.read_settings())
+
+    def leave(self) -> None:
+        """Take what is ours out of the directory, so that only pages are left. Raises ``OSError``."""
+        self.control.remove()
+        self._seen = None
 
     def obstacle(self) -> str:
         """Why nothing can be stored now, with the remedy; ``""`` if it can. Creates nothing."""
-        place = next(directory for directory in (Path(self.root), *Path(self.root).parents) if directory.exists())
-        try:
-            if not os.access(place, os.W_OK | os.X_OK):
-                return f"{place} cannot be written by who asks: run this as the app's user, or give it the directory"
-            short = is_short_of_space(str(place), str(self.settings.min_free))
-        except OSError as error:
-            return f"{place}: {error.strerror}"
-        return f"less than min_free={self.settings.min_free} is free: make room, or set min_free" if short else ""
+        return obstacle(self.root, str(self.settings.min_free))
+
+    def set_aside(self, page: Page) -> None:
+        """Purge a page, and keep its file among those that were there before the cache. Raises ``OSError``."""
+        self.control.append(removal.purges([page.path], page.host, self.settings))
+        self.control.set_page_aside(page.file)
 
     def _join(self) -> None:
         self.control.make(self.settings.dir_mode)
@@ -175,13 +217,13 @@ class Store:
         self.control.empty_trash()
 
     def _settle(self, found: Mapping[str, object] | None) -> bool:
-        if found is not None and not is_ours(found, self.settings):
+        if found is not None and not self._fits(found):
             if self._seen:
                 self._retire()
                 return False
             self._take_over(found)
             found = None
-        if found != (wanted := described(self.settings, found, self.control.visible)):
+        if found != (wanted := described(self.settings, self.app, found, self.control.visible)):
             self.control.write_settings(wanted)
         self.control.journal.ensure()
         self._seen = self._look()
@@ -200,7 +242,8 @@ class Store:
 
     def _retire(self) -> None:
         self.retired = True
-        self.trouble.say("retired", f"{self.root}: taken over by a process with other settings, so left alone now")
+        by = "a process with other settings or for another app"
+        self.trouble.say("retired", f"{self.root}: taken over by {by}, so left alone now")
 
     def _claimed(self, page: Page, position: Position) -> Claim:
         if is_short_of_space(self.root, str(self.settings.min_free)):
@@ -222,22 +265,25 @@ class Store:
         if self._seen and self._is_ours():
             return self.settings
         found = self.control.read_settings()
-        return self.settings if found is None or is_ours(found, self.settings) else settings_in(found, self.settings)
+        return self.settings if found is None or self._fits(found) else settings_in(found, self.settings)
 
     def _may_answer(self) -> bool:
         try:
             if self.join():
                 return self._is_ours()
             found = self.control.read_settings()
-            return not self.retired and (found is None or is_ours(found, self.settings))
+            return not self.retired and self._fits(found)
         except OSError:
             return False
+
+    def _fits(self, found: Mapping[str, object] | None) -> bool:
+        return found is None or is_ours(found, self.settings, self.app)
 
     def _is_ours(self) -> bool:
         """Whether the directory still is: another process may have taken it over since we looked."""
         if (seen := self._look()) != self._seen and seen:
             found = self.control.read_settings()
-            if found is not None and not is_ours(found, self.settings):
+            if not self._fits(found):
                 self._retire()
             self._seen = seen
         return not self.retired

@@ -25,7 +25,8 @@ class Threads(ThreadPoolExecutor):
         try:
             return super().submit(function, *args, **kwargs)
         except RuntimeError as error:
-            raise OSError(errno.EAGAIN, str(error)) from error
+            ends = "shutdown" in str(error)
+            raise OSError(errno.ESHUTDOWN if ends else errno.EAGAIN, str(error)) from error
 
 
 _executors: dict[int, Threads] = {}

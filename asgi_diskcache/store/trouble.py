@@ -7,6 +7,7 @@ import logging
 import os
 
 from asgi_diskcache.mapping import Page
+from asgi_diskcache.settings import Settings
 
 from .places import Unstorable
 
@@ -26,10 +27,11 @@ REMEDIES = {
     errno.ENOTDIR: _DIRECTORY,
     errno.EEXIST: _DIRECTORY,
     errno.EAGAIN: "raise the limit of threads (ulimit -u, or TasksMax= in a systemd unit)",
+    errno.ESHUTDOWN: "the process is ending; the next one stores them",
     errno.EIO: "check the disk (dmesg); storing resumes by itself",
 }
 
-_BUSY = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN})
+_BUSY = frozenset({errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ESHUTDOWN})
 
 _REASONS = {
     "disk": "less than min_free is left on the disk: free space or inodes, or lower min_free",
@@ -40,8 +42,9 @@ _REASONS = {
 class Trouble:
     """The warnings of one cache directory."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, settings: Settings) -> None:
         self._root = root
+        self._settings = settings
         self._said: set[str] = set()
 
     def say(self, kind: str, message: str) -> None:
@@ -68,7 +71,8 @@ class Trouble:
     def warn_of(self, error: Unstorable, page: Page) -> None:
         """Warn of a page that cannot be stored."""
         if error.reason == "path-conflict":
-            message = f'{page.path} and {self._conflict(page)} cannot both be stored: set suffix=".html"'
+            remedy = f"if both are pages: {self._settings.spelled('suffix', '.html')}, which begins with an empty cache"
+            message = f"{page.path} and {self._conflict(page)} cannot both be stored; {remedy}"
         else:
             message = f"{self._root}: pages are not stored: {_REASONS.get(error.reason, error.reason)}"
         self.say(error.reason, message)

@@ -12,12 +12,13 @@ from pathlib import Path
 from threading import Lock
 from weakref import finalize
 
+from .description import boot_id
 from .files import CREATE, write_all
 from .forks import forget_after_fork
 from .ownership import give, make_directory, owner_to_give_to
 
-_ID = re.compile(r"[0-9a-f]{32}")
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+WRITER = re.compile(r"[0-9a-f]{32}")
+"""What writers are called: by the boot that they live in, and at random."""
 
 
 class Writer:
@@ -60,7 +61,7 @@ class Writer:
         if self._closing:
             self._closing.detach()
             os.close(self._descriptor)
-        self._id = secrets.token_hex(16)
+        self._id = ""
         self._lock = Lock()
         self._descriptor, self._closing = -1, None
         self._named, self._drafts, self._number = set[str](), 0, 0
@@ -70,6 +71,7 @@ class Writer:
         self._close()
         with suppress(FileExistsError):
             make_directory(self._writers, 0o755, owner_to_give_to(self._writers.parent))
+        self._id = self._id or boot() + secrets.token_hex(12)
         path = self._writers / self._id
         self._descriptor = os.open(path, CREATE | os.O_APPEND, 0o600)
         self._closing = finalize(self, _close, self._descriptor, path)
@@ -92,30 +94,9 @@ class Writer:
         write_all(self._descriptor, "".join(f"\n{directory or '.'}\n" for directory in directories).encode())
 
 
-def sweep(root: Path, writers: Path) -> int:
-    """Remove the drafts of writers that are no more; gives their number. Walks no tree. Raises ``OSError``."""
-    found = 0
-    for name in filter(_ID.fullmatch, os.listdir(writers)):
-        with suppress(OSError):
-            descriptor = os.open(writers / name, _READ)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                found += _remove_drafts(root, writers / name)
-                os.unlink(writers / name)
-            finally:
-                os.close(descriptor)
-    return found
-
-
-def _remove_drafts(root: Path, writer: Path) -> int:
-    found = 0
-    for directory in set(writer.read_text("utf-8", "replace").splitlines()) - {""}:
-        with suppress(FileNotFoundError, NotADirectoryError, ValueError), os.scandir(root / directory) as entries:
-            for entry in entries:
-                if entry.name.startswith(f".{writer.name}-"):
-                    os.unlink(entry.path)
-                    found += 1
-    return found
+def boot() -> str:
+    """What the ids of this boot's writers begin with."""
+    return boot_id()[:8].ljust(8, "0")
 
 
 def _close(descriptor: int, path: Path) -> None:
