@@ -24,6 +24,7 @@ SENDS: dict[str, dict[str, str]] = {
     "/framed": {"X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer"},
     "/linked": {"Link": '</linked.json>; rel="alternate"', "Content-Language": "en"},
     "/rdf": {"Content-Type": "application/rdf+xml"},
+    "/bare": {"Content-Type": "text/html"},
     "/short": {"Cache-Control": "public, max-age=60"},
     "/shared": {"Cache-Control": "max-age=3600, s-maxage=30", "CDN-Cache-Control": "max-age=20"},
     "/cookies": {"Vary": "Accept-Encoding, Cookie"},
@@ -38,6 +39,10 @@ SENDS: dict[str, dict[str, str]] = {
     "/accelerated": {"X-Accel-Redirect": "/secret"},
     "/encoded": {"Content-Encoding": "br"},
     "/malformed": {"Content-Type": "html"},
+    "/api/items": {"Content-Type": "application/json"},
+    "/items": {"Content-Type": "application/json"},
+    "/private/frame": {"Cache-Control": "private", "X-Frame-Options": "DENY"},
+    "/shared/api": {"Access-Control-Allow-Origin": "*"},
 }
 """What the pages send beside the Content-Type of a page."""
 
@@ -164,6 +169,7 @@ carrying = Starlette(
         ),
     ],
 )
+full = DiskCacheMiddleware(app, DiskCache("full", min_free="99%"))
 named = DiskCacheMiddleware(app, "named")
 
 

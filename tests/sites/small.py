@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from asgi_diskcache import DiskCache, DiskCacheMiddleware
 
@@ -46,6 +46,13 @@ app = Starlette(routes=ROUTES)
 
 carrying = Starlette(
     routes=ROUTES, middleware=[Middleware(DiskCacheMiddleware, cache=DiskCache("carried", min_free=0))]
+)
+
+several = Starlette(
+    routes=[
+        Mount(f"/{name}", DiskCacheMiddleware(Starlette(routes=ROUTES), DiskCache(name, min_free=0)))
+        for name in ("one", "two")
+    ]
 )
 
 no_app = "text"
