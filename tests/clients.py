@@ -39,6 +39,16 @@ class Client:
     ) -> None:
         """Send the request; ``window`` is the size of the receive buffer, for clients that are to be slow."""
         self.socket = socket.socket()
+        with contextlib.ExitStack() as unless_sent:
+            unless_sent.callback(self.socket.close)
+            self._send(port, target, method, headers, body, window)
+            unless_sent.pop_all()
+        self._head: h11.Response | None = None
+        self._ended = False
+
+    def _send(
+        self, port: int, target: str, method: str, headers: Iterable[tuple[str, str]], body: bytes, window: int
+    ) -> None:
         if window:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         self.socket.settimeout(SECONDS)
@@ -51,8 +61,6 @@ class Client:
         self._parser = h11.Connection(h11.CLIENT)
         sent = self._parser.send(h11.Request(method=method, target=target, headers=lines)) or b""
         self.socket.sendall(sent + body)
-        self._head: h11.Response | None = None
-        self._ended = False
 
     def __enter__(self) -> Client:
         return self

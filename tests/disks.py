@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ from asgi_diskcache.mapping import Page, encoded, page_for
 from asgi_diskcache.store import Draft, Unstorable
 
 NOBODY = 65534
+
+EXT4_IOC_SHUTDOWN = 0x8004587D
+GOING_FLAGS_NOLOGFLUSH = (2).to_bytes(4, sys.byteorder)
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
@@ -92,6 +96,43 @@ def a_tmpfs(directory: Path, options: str) -> Iterator[Path]:
         yield directory
     finally:
         _run("umount", "-l", str(directory))
+
+
+def a_disk(image: Path, megabytes: int) -> Path:
+    """The image of a disk, with an ext4 file system on it."""
+    with open(image, "wb") as file:
+        file.truncate(megabytes << 20)
+    _run("mkfs.ext4", "-q", "-F", str(image))
+    return image
+
+
+@contextlib.contextmanager
+def mounted(disk: Path, directory: Path) -> Iterator[Path]:
+    """A disk's file system; nobody may be in it at the end."""
+    directory.mkdir(exist_ok=True)
+    _run("mount", "-o", "loop", str(disk), str(directory))
+    try:
+        yield directory
+    finally:
+        subprocess.run(["umount", str(directory)], check=True)
+
+
+def commit(directory: Path) -> None:
+    """Have a file system write its journal: names reach the disk, and nothing else that was not synced."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def cut_power(directory: Path) -> None:
+    """Lose all that a mounted file system has not written: it fails from now on, until it is mounted anew."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.ioctl(descriptor, EXT4_IOC_SHUTDOWN, GOING_FLAGS_NOLOGFLUSH)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager
@@ -189,15 +230,31 @@ def in_python(source: str, *arguments: str, **environment: str) -> str:
     return found.stdout.strip()
 
 
-def traced(calls: str, source: str, *arguments: str) -> list[str]:
-    """Run some Python to its end; gives its system calls, in the order in which they ended."""
+def traced(calls: str, source: str, *arguments: str, inject: str = "") -> list[str]:
+    """Run some Python to its end; gives its system calls, in the order in which they ended, some of them tampered."""
     command = ["strace", "-f", "-qq", "-y", "-s", "4096", "-e", f"trace={calls}", "-e", "signal=none"]
+    command += ["-e", f"inject={inject}"] if inject else []
     found = subprocess.run([*command, sys.executable, "-c", source, *arguments], capture_output=True, text=True)
     assert found.returncode == 0, found.stderr[-2000:]
-    return found.stderr.splitlines()
+    return list(_whole(found.stderr.splitlines()))
+
+
+def _whole(lines: Iterable[str]) -> Iterator[str]:
+    """The calls that another thread's came between, in one piece, where they ended."""
+    begun: dict[str, str] = {}
+    for line in lines:
+        thread = line.partition("]")[0] if line.startswith("[pid") else ""
+        if line.endswith("<unfinished ...>"):
+            begun[thread] = line.removesuffix("<unfinished ...>")
+        elif resumed := re.search(r"<\.\.\. \w+ resumed>", line):
+            yield begun.pop(thread, "") + line[resumed.end() :]
+        else:
+            yield line
 
 
 def _run(*command: str) -> None:
+    if not shutil.which(command[0]):
+        pytest.skip(f"needs {command[0]}")
     found = subprocess.run(command, capture_output=True, text=True)
     if found.returncode:
         pytest.skip(f"cannot {command[0]}: {found.stderr.strip()}")

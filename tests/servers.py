@@ -1,4 +1,4 @@
-"""Servers beside uvicorn, on free ports: hypercorn, and what serves WSGI apps in threads or in a process."""
+"""Servers beside uvicorn, on free ports: hypercorn, granian, and what serves WSGI apps in threads or in a process."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import hypercorn.asyncio
 import hypercorn.config
+import waitress.wasyncore
+from granian.constants import Interfaces
+from granian.server.embed import Server as Granian
 from harness import eventually, free_port, listens, process, serving
 from werkzeug.serving import WSGIRequestHandler as WerkzeugHandler
 from werkzeug.serving import make_server as make_werkzeug
@@ -47,6 +50,31 @@ def serving_by_hypercorn(app: Any, **options: Any) -> Iterator[int]:
             stopped.set()
             thread.join(40)
             assert not thread.is_alive(), "hypercorn did not shut down"
+
+
+@contextlib.contextmanager
+def serving_by_granian(app: Any, **options: Any) -> Iterator[int]:
+    """Serve an ASGI app by granian, in a thread."""
+    loop, port = asyncio.new_event_loop(), free_port()
+    servers: list[Granian] = []
+
+    async def serve() -> None:
+        servers.append(Granian(app, port=port, interface=Interfaces.ASGINL, log_enabled=False, **options))
+        await servers[0].serve()
+
+    def run() -> None:
+        with contextlib.closing(loop):
+            loop.run_until_complete(serve())
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        eventually(lambda: listens(port) or not thread.is_alive(), "granian to start")
+        yield port
+    finally:
+        loop.call_soon_threadsafe(servers[0].stop)
+        thread.join(40)
+        assert not thread.is_alive(), "granian did not shut down"
 
 
 class _Threads(ThreadingMixIn, WSGIServer):
@@ -114,3 +142,20 @@ def serving_by_httptools(app: Any, **options: Any) -> AbstractContextManager[int
 
 UVICORNS: tuple[Serve, ...] = (serving_by_h11, serving_by_httptools)
 ASGI_SERVERS: tuple[Serve, ...] = (*UVICORNS, serving_by_hypercorn)
+
+
+@contextlib.contextmanager
+def serving_by_waitress(app: Any, **options: Any) -> Iterator[int]:
+    """The same by waitress; gives the port."""
+    sockets: dict[int, Any] = {}
+    server = waitress.create_server(app, map=sockets, host="127.0.0.1", port=0, **options)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield int(server.effective_port)
+    finally:
+        with server.trigger.lock:  # As one: a worker's pull would carry it out, and close what ours is written to.
+            server.trigger.thunks.append(lambda: waitress.wasyncore.close_all(sockets))
+            server.trigger.pull_trigger()
+        thread.join(30)
+        server.task_dispatcher.shutdown()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import json
 import os
@@ -30,6 +31,8 @@ CORE = {"a2wsgi", "aiofiles", "asgi_diskcache", "click", "rich", "starlette", "t
 EXTRAS = (
     *("coverage", "datasette", "flask", "gunicorn", "httpbin", "httpx", "hypercorn", "hypothesis", "mypy", "paste"),
     *("pytest", "ruff", "httptools", "uvloop", "watchfiles", "websockets", "dotenv", "yaml", "werkzeug", "jinja2"),
+    *("selectolax", "tinycss2", "webencodings", "django", "mezzanine", "fastapi", "flask_frozen", "freezeyt"),
+    *("bottle", "cryptography", "falcon", "litestar", "pyramid", "quart", "webob"),
 )
 
 WITHOUT_EXTRAS = """
@@ -131,12 +134,22 @@ def test_help_is_quick_because_it_imports_no_server_and_nothing_but_what_is_alwa
         (["explain", "--app-dir", str(SITES), "small:app", "/about"], "decision  stored"),
         (["explain", "--app-dir", str(SITES), "small:legacy", "/about"], "decision  stored"),
         (["purge", "pages", "--all"], "1 page purged"),
+        (["ls", "pages"], "/about"),
+        (["status", "pages"], "pages    1 "),
+        (["config", "nginx", "pages"], "server {"),
+        (
+            ["warm", "--app-dir", str(SITES), "small:app", "/about", "--sitemap", "map.xml", "--routes"],
+            "stored        2",
+        ),
+        (["refresh", "--app-dir", str(SITES), "--cache", "pages", "small:app"], "stored        1"),
+        (["export", "--app-dir", str(SITES), "small:app", "public", "/about"], "stored        2"),
         (["demo", "--once"], "Cache-Status"),
         (["serve", "--app-dir", str(SITES), "small:app", "--", "--help"], "Usage: uvicorn"),
     ],
 )
 def test_every_command_works_without_the_extras(tmp_path: Path, arguments: list[str], says: str) -> None:
     stored(tmp_path, "/about")
+    (tmp_path / "map.xml").write_text("<urlset><url><loc>https://example.org/about</loc></url></urlset>")
     ran = python("-c", WITHOUT_EXTRAS.format(names=EXTRAS), *arguments, cwd=tmp_path)
     assert ran.status == 0, ran
     assert says in ran.out
@@ -168,7 +181,8 @@ def test_a_purge_removes_what_the_patterns_say_and_nothing_else(
     paths = [path for path in PATHS if path != ("/blog/" if gone == ["/blog"] else "/blog")]
     paths = [path for path in paths if not (gone == ["/blog"] and path.startswith("/blog/"))]
     cache = stored(tmp_path, *paths)
-    assert purge("pages", *patterns, at=tmp_path) == f"{len(gone)} page{'s' * (len(gone) != 1)} purged\n"
+    none = "" if gone else " (none was stored; renders that began before are discarded)"
+    assert purge("pages", *patterns, at=tmp_path) == f"{len(gone)} page{'s' * (len(gone) != 1)} purged{none}\n"
     assert left(cache) == sorted(set(paths) - set(gone))
 
 
@@ -184,6 +198,25 @@ def test_only_pages_of_an_age_are_purged(tmp_path: Path) -> None:
     assert purge("pages", "--all", "--older-than", "1h", at=tmp_path) == "0 pages purged\n"
     assert purge("pages", "/one", "--older-than", "0s", at=tmp_path) == "/one\n1 page purged\n"
     assert left(cache) == ["/two"]
+
+
+def test_pages_of_an_age_are_purged_in_groups_and_in_every_hosts_directory(tmp_path: Path) -> None:
+    cache = a_cache(tmp_path / "pages", per_host=True, allowed_hosts=["a.example", "b.example"])
+    assert cache.store.join()
+    paths = [f"/d{number % 3}/p{number:04}" for number in range(1500)]
+    for host in "a.example", "b.example":
+        for directory in "d0", "d1", "d2":
+            (tmp_path / "pages" / host / directory).mkdir(parents=True)
+        for path in paths:
+            (tmp_path / "pages" / f"{host}{path}").write_text("x")
+    told = purge("pages", "/d1/**", "/d0/**", "/d1/p0001", "--older-than", "0s", at=tmp_path).splitlines()
+    assert told[-1] == "2,000 pages purged" and len(set(told)) == 2001
+    assert left(cache) == sorted(f"{host}{path}" for host in ("a.example", "b.example") for path in paths[2::3])
+
+
+def test_paths_are_ended_by_nul_for_xargs(tmp_path: Path) -> None:
+    stored(tmp_path, "/one", "/two")
+    assert purge("pages", "--all", "--dry-run", "-0", at=tmp_path) == "/one\0/two\0"
 
 
 @pytest.mark.parametrize("age", ["soon", "-1h", "1y", "1h30m", ""])
@@ -235,7 +268,7 @@ def test_the_cache_may_be_named_by_an_import_string(tmp_path: Path, cache: str) 
 
 
 def test_a_cache_of_an_app_that_has_stored_nothing_yet_is_purged_and_not_created(tmp_path: Path) -> None:
-    assert purge("--app-dir", str(SITES), "small:carrying", "--all", at=tmp_path) == "0 pages purged\n"
+    assert purge("--app-dir", str(SITES), "small:carrying", "--all", at=tmp_path).startswith("0 pages purged (none")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -245,7 +278,7 @@ def test_a_cache_of_an_app_that_has_stored_nothing_yet_is_purged_and_not_created
         (["pages", "blog"], "'blog' is no pattern of URL paths: start it with '/', as in '/blog/**'"),
         (["pages", "/blog?page=2"], "'/blog?page=2' holds '?' or '#'"),
         (["missing", "--all"], "'missing' is no cache: no process has stored pages there yet"),
-        (["plain", "--all"], "'plain' is no cache: no process has stored pages there yet"),
+        (["plain", "--all"], "yet; ask the site for a page once, or name the app: module:app or config:FILE.ini#name"),
         (["", "--all"], "is no cache"),
         (["small:app", "--all", "--app-dir", str(SITES)], "'small:app' carries no cache"),
         (["small:nothing", "--all", "--app-dir", str(SITES)], "has no attribute 'nothing'"),
@@ -261,6 +294,24 @@ def test_what_is_wrong_is_told_in_one_line_and_nothing_is_created_or_removed(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pages", "plain"]
     assert list((tmp_path / "plain").iterdir()) == []
     assert left(cache) == ["/one"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["ls", "site.ini"], "'site.ini' is a file: write config:site.ini"),
+        (["status", "site.py"], "'site.py' is a file: name a directory, or the app as module:app"),
+        (
+            ["warm", "--app-dir", str(SITES), "--cache", "site.ini", "small:app", "/"],
+            "--cache 'site.ini' is a file",
+        ),
+        (["explain", "site.ini", "/"], "'site.ini' is no import string: write config:site.ini"),
+    ],
+)
+def test_a_file_is_no_cache_and_its_user_is_told_what_to_name(tmp_path: Path, arguments: list[str], says: str) -> None:
+    for name in "site.ini", "site.py":
+        (tmp_path / name).touch()
+    assert says in complaint(run(*arguments, cwd=tmp_path), 2)
 
 
 def test_without_a_pattern_nothing_is_purged(tmp_path: Path) -> None:
@@ -324,6 +375,7 @@ def test_what_root_purges_stays_the_owners(public: Path) -> None:
     os.chown(public / "pages", NOBODY, NOBODY)
     stored(public, "/one", "/two")
     assert purge("pages", "/one", at=public) == "1 page purged\n"
+    gc.collect()  # The file by which this process says that it writes goes with the cache.
     assert {path.stat().st_uid for path in (public / "pages").rglob("*")} == {NOBODY}
     ran = python("-c", NOBODYS, "purge", "pages", "--all", cwd=public)
     assert (ran.status, ran.out) == (0, "1 page purged\n"), ran

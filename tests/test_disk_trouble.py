@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -64,6 +65,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 @contextmanager
 def limited(files: int) -> Iterator[None]:
     """No more than so many open files."""
+    gc.collect()  # What earlier tests left open counts.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
     try:
@@ -75,6 +77,7 @@ def limited(files: int) -> Iterator[None]:
 @contextmanager
 def no_more_files() -> Iterator[None]:
     """No descriptor is left."""
+    gc.collect()  # What earlier tests left open would be closed meanwhile.
     with ExitStack() as stack, limited(open_files() + 40):
         try:
             while True:
@@ -99,7 +102,7 @@ def test_below_min_free_nothing_is_stored_in_bytes_and_in_percent(
         assert put(a_cache(small / "share", min_free="20%"), "/b") == "stored"
         assert len(found := warnings(caplog)) == 2 and all("min_free" in warning for warning in found)
         (small / "filler").unlink()
-        assert put(a_cache(small / "share", min_free="50%"), "/b") == "stored"
+        assert put(a_cache(small / "share", min_free="50%"), "/b") == "unchanged"
 
 
 @needs_root
@@ -110,6 +113,20 @@ def test_a_share_is_one_of_inodes_too(tmp_path: Path) -> None:
         for number in range(20):
             (small / f".{number}").touch()
         assert put(cache, "/b") == "disk"
+
+
+@needs_root
+def test_a_body_that_grows_below_min_free_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with a_tmpfs(tmp_path / "small", "size=1M,nr_inodes=100") as small:
+        cache = a_cache(small / "cache", min_free="512K")
+        late = draft(cache, "/a", b"")
+        cache.store.append(late, b"x")
+        (small / "filler").write_bytes(bytes(700_000))
+        with pytest.raises(Unstorable, match="disk"):
+            cache.store.append(late, b"x")
+        cache.store.discard(late)
+        assert len(found := warnings(caplog)) == 1 and "min_free" in found[0]
+        assert drafts_below(small) == []
 
 
 @needs_root

@@ -71,11 +71,13 @@ LIFTED = {
     "header of one page": (["/linked"], ["header:Link", "header:Content-Language"], []),
     "host": (["/plain", "--header", "Host: Example.org:8080"], ["host"], []),
     "type": (["/rdf"], ["content-type"], []),
+    "charset": (["/bare"], ["content-type"], []),
     "lifetime": (["/short"], ["cache-control"], ["min_lifetime"]),
     "lifetime of a shared cache": (["/shared"], ["cache-control"], ["min_lifetime"]),
     "vary: cookie": (["/cookies"], ["vary"], []),
     "vary": (["/variants"], ["vary"], []),
-    "cookie": (["/plain", "--header", "Cookie: theme=dark; _ga=1"], ["cookie"], ["ignore_cookies"]),
+    "cookie": (["/plain", "--header", "Cookie: theme=dark; _ga=1"], ["cookie"], []),
+    "type of an interface": (["/api/items"], ["content-type"], []),
     "everything": (
         ["/everything", "--header", "Host: example.org"],
         [
@@ -123,23 +125,89 @@ def assert_stores(port: int, asked: list[str], at: Path) -> None:
     assert_stored(DiskCache(at / "cache"), path)
 
 
+def test_the_type_of_all_pages_is_told_where_only_the_charset_differs(tmp_path: Path) -> None:
+    assert explained(tmp_path, "/bare")["options"] == {"content_type": "text/html"}
+    assert explained(tmp_path, "/rdf")["options"] == {"content_types": {"/rdf": "application/rdf+xml"}}
+
+
 def test_what_is_told_to_people_is_what_is_told_to_programs(tmp_path: Path) -> None:
     ran = run("explain", *SITE, "explained:app", "/short", "--header", "Host: example.org", cwd=tmp_path)
     lines = ran.out.splitlines()
-    assert lines[3:7] == ["decision  host", "on disk   no file", "refused   host", "refused   cache-control"]
+    assert lines[3:5] == ["decision  host", "on disk   no file"]
+    assert lines[5:7] == [
+        "refused   host: example.org is none of localhost, 127.0.0.1, [::1]",
+        "refused   cache-control: Cache-Control: public, max-age=60",
+    ]
     assert lines[7].startswith(f"set       DiskCache('{tmp_path}/cache', ")
-    assert "allowed_hosts=['localhost', '127.0.0.1', '[::1]', 'example.org']" in lines[7]
+    assert "allowed_hosts=['example.org']" in lines[7]
     assert "min_lifetime=60" in lines[7]
     assert lines[8:] == ["or        --allowed-host example.org", "          (no switch: min_lifetime)"]
+
+
+def test_a_host_is_added_to_those_that_are_there_by_the_call_and_by_the_switches(tmp_path: Path) -> None:
+    found = explained(tmp_path, "/plain", "--header", "Host: b.test", "--allowed-host", "a.test")
+    assert found["options"] == {"allowed_hosts": ["a.test", "b.test"]}
+    assert found["switches"] == ["--allowed-host a.test", "--allowed-host b.test"]
+
+
+CAUSES = {
+    "/cookies": {"vary": "Cookie (the page looked at a cookie or at the session)"},
+    "/variants --bypass-cookie *": {"vary": "X-Theme, X-Density"},
+    "/rdf": {"content-type": "the app says application/rdf+xml, a hit on this path would say text/html; charset=utf-8"},
+    "/plain?page=2&gclid=1": {"query": "page"},
+    "/plain --header Cookie:sessionid=1": {"bypass-cookie": "sessionid", "cookie": "sessionid"},
+    "/private": {"cache-control": "Cache-Control: private, max-age=60"},
+    "/missing": {},
+}
+"""What is asked, to what gave the reasons."""
+
+
+def test_what_gave_a_reason_is_told(tmp_path: Path) -> None:
+    for asked, found in explained_in_turn(tmp_path, CAUSES).items():
+        assert found["causes"] == CAUSES[asked], asked
+
+
+def test_the_type_of_an_interface_is_set_for_all_of_it_and_of_another_page_for_that_one(tmp_path: Path) -> None:
+    found = explained_in_turn(tmp_path, ("/api/items", "/items"))
+    assert found["/api/items"]["switches"] == ["--content-type '/api/**=application/json'"]
+    assert found["/items"]["switches"] == ["--content-type /items=application/json"]
+
+
+def test_no_option_is_offered_where_another_reason_stays(tmp_path: Path) -> None:
+    found = explained(tmp_path, "/private/frame")
+    assert (found["options"], found["switches"]) == ({}, [])
+    assert found["hints"]["header:X-Frame-Options"] == "an option lifts it, once nothing else refuses the page"
+
+
+def test_of_a_request_that_goes_to_the_app_nothing_is_to_be_set(tmp_path: Path) -> None:
+    ran = run("explain", *SITE, "explained:app", "/shared/api", "--header", "Origin: https://a.test", cwd=tmp_path)
+    assert ran.out.splitlines()[5:] == [
+        "refused   header:Origin: a request with it goes to the app (bypass_headers): nothing to set",
+        "refused   header:Access-Control-Allow-Origin: such a request goes to the app: nothing to set for it",
+    ]
+
+
+def test_a_page_that_finds_no_room_is_not_told_to_be_stored(tmp_path: Path) -> None:
+    ran = run("explain", *SITE, "explained:full", "/plain", cwd=tmp_path)
+    lines = ran.out.splitlines()
+    assert "decision  disk" in lines
+    assert lines[-1] == "refused   disk: less than min_free=99% is free: make room, or set min_free"
+
+
+def test_a_directory_that_is_not_there_has_no_options_to_judge_by(tmp_path: Path) -> None:
+    note = f"note: there is no {tmp_path}/cache yet: options that neither the code nor a switch gives are the defaults"
+    assert note in run("explain", *SITE, "explained:app", "/plain", cwd=tmp_path).err
+    (tmp_path / "cache").mkdir()
+    assert note not in run("explain", *SITE, "explained:app", "/plain", cwd=tmp_path).err
 
 
 KEPT = {
     "/cookie": {"set-cookie": "set cookies on pages of their own"},
     "/private": {"cache-control": "the app forbids storing"},
-    "/languages": {"vary": "(Vary: Accept-Language)"},
+    "/languages": {"vary": "give each variant a URL of its own"},
     "/accelerated": {"header:X-Accel-Redirect": "it answers one request"},
     "/encoded": {"content-encoding": "compress outside of the cache"},
-    "/malformed": {"content-type": "exactly one well-formed Content-Type (Content-Type: html)"},
+    "/malformed": {"content-type": "exactly one well-formed Content-Type"},
     "/empty": {"empty": "an empty page is never stored", "content-type": "exactly one well-formed Content-Type"},
     "/twice": {"header:Content-Security-Policy": "headers={'Content-Security-Policy': None}"},
     "/policy": {"header:Content-Security-Policy": "its value changes with every render"},
@@ -151,7 +219,10 @@ KEPT = {
     "/plain --header Authorization:x": {"identity": "ask without that header"},
     "/plain --header Cookie:sessionid=1": {"bypass-cookie": "ask without it", "cookie": "ask without the cookie"},
     "/plain --header HX-Request:true --header Origin:x": {
-        **{"header:Origin": "a request with it is left alone", "header:HX-Request": "a request with it is left alone"},
+        **{
+            "header:Origin": "a request with it goes to the app",
+            "header:HX-Request": "a request with it goes to the app",
+        },
     },
     "/plain --header Range:bytes=0-9": {"range": "ask without Range"},
     "/plain --header Content-Length:5": {"body": "ask without it"},
@@ -184,7 +255,7 @@ def test_an_option_that_brings_another_refusal_is_told_with_it(tmp_path: Path) -
     assert found["options"]["ignore_cookies"][-1] == "a"
     found = explained(tmp_path, "/variants", "--header", "X-Theme: dark")
     assert found["reasons"] == ["vary", "header:X-Theme"]
-    assert "a request with it is left alone" in found["hints"]["header:X-Theme"]
+    assert "a request with it goes to the app" in found["hints"]["header:X-Theme"]
 
 
 def test_a_session_is_told_though_the_app_never_sends_it(tmp_path: Path) -> None:
@@ -226,6 +297,21 @@ def test_the_page_is_compared_with_the_stored_one(tmp_path: Path, stored: bytes,
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["plain"]
 
 
+def test_a_request_with_a_query_is_not_compared_with_the_file_of_its_path(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "plain").write_bytes(b"another page")
+    assert "on disk" not in run("explain", *SITE, "explained:app", "/plain?page=2", cwd=tmp_path).out
+    assert "on disk   differs" in run("explain", *SITE, "explained:app", "/plain?gclid=2", cwd=tmp_path).out
+
+
+def test_a_page_of_another_app_is_told_as_such(tmp_path: Path) -> None:
+    with served(*SITE, "small:legacy", cwd=tmp_path) as server:
+        fetch(server.port, "/plain")
+        assert_stored(DiskCache(tmp_path / "cache"), "/plain")
+    said = "a page of small:legacy, not explained:app: differs from the page at byte 3"
+    assert explained(tmp_path, "/plain")["on_disk"].startswith(said)
+
+
 @pytest.mark.parametrize("stored", ["tells", "tells/accept/deeper"])
 def test_a_file_where_a_directory_is_needed_is_told(tmp_path: Path, stored: str) -> None:
     file = tmp_path / "cache" / stored
@@ -233,7 +319,7 @@ def test_a_file_where_a_directory_is_needed_is_told(tmp_path: Path, stored: str)
     file.write_text("page")
     found = explained(tmp_path, "/tells/accept")
     assert found["decision"] == "path-conflict"
-    assert found["hints"]["path-conflict"].endswith('set suffix=".html"')
+    assert found["hints"]["path-conflict"].endswith("DiskCache(..., suffix='.html'), which begins with an empty cache")
 
 
 def test_middleware_outside_of_the_cache_is_none_of_its_business(tmp_path: Path) -> None:
@@ -247,6 +333,11 @@ def test_the_call_has_the_options_that_the_app_set_already(tmp_path: Path) -> No
         f"DiskCache('{tmp_path}/carried', exclude=['/admin/**'], max_body='1M', render_timeout=0.5, cache_status=False)"
     )
     assert found["file"] == f"{tmp_path}/carried/plain"
+
+
+def test_switches_are_not_told_where_the_app_carries_its_cache(tmp_path: Path) -> None:
+    ran = run("explain", *SITE, "explained:carrying", "/framed", cwd=tmp_path)
+    assert "\nset       DiskCache(" in ran.out and "\nor " not in ran.out and "no switch" not in ran.out
 
 
 def test_an_app_that_carries_a_cache_takes_no_other(tmp_path: Path) -> None:
@@ -314,6 +405,7 @@ def test_a_path_may_be_written_as_the_browser_shows_it_or_sends_it(tmp_path: Pat
 
 def test_a_loopback_name_is_pointed_out_unless_it_was_asked_for(tmp_path: Path) -> None:
     note = "note: asked as http://localhost; if pages tell their address: --base-url https://your.site\n"
+    (tmp_path / "cache").mkdir()
     for asked, says in ([], note), (["--base-url", "http://localhost"], ""), (["--allowed-host", "example.org"], ""):
         assert run("explain", *SITE, "small:app", "/", *asked, cwd=tmp_path).err == says
 

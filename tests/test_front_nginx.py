@@ -513,6 +513,16 @@ def test_an_upload_of_any_size_reaches_the_app(place: Place) -> None:
     assert json.loads(answer.body)["received"] == 3_000_000
 
 
+def test_an_upload_reaches_the_app_when_it_is_whole(place: Place) -> None:
+    before, headers = place.app.calls, [("Host", "localhost"), ("Content-Length", "10")]
+    with Client(place.port, "/upload", "POST", headers) as client:
+        client.socket.sendall(b"12345")
+        assert place.told("/another")["method"] == "GET"
+        assert place.app.calls == before + 1
+        client.socket.sendall(b"67890")
+        assert json.loads(client.rest())["received"] == 10
+
+
 def test_what_the_app_sends_is_passed_on_at_once(place: Place) -> None:
     place.app.gate = Gate()
     with Client(place.port, "/stream", headers=[("Host", "localhost")]) as client:

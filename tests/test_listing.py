@@ -56,6 +56,10 @@ def test_ls_prints_what_the_patterns_say(cache: DiskCache) -> None:
     assert listed(cache.directory, "/", "https://example.org/about") == ["/", "/about"]
 
 
+def test_ls_prints_a_page_once_however_many_patterns_mean_it(cache: DiskCache) -> None:
+    assert listed(cache.directory, "/blog/**", "/blog/one", "/blog/*") == ["/blog/", "/blog/one", "/blog/two"]
+
+
 def test_ls_prints_paths_or_files_for_xargs(cache: DiskCache) -> None:
     found = run("ls", str(cache.directory), "/caf*", "-0", "--files")
     assert found.stdout == f"{cache.directory}/caf\u00e9 au lait\0"
@@ -118,6 +122,14 @@ def test_status_is_a_few_lines_for_people(cache: DiskCache) -> None:
     assert found.exit_code == 0
     for wanted in (f"cache    {cache.directory}", "pages    6 (6.0 KiB)", "storing  possible", "/blog/", "0s ago"):
         assert wanted in found.stdout
+
+
+def test_status_names_the_options_that_are_not_the_defaults(tmp_path: Path) -> None:
+    cache = a_cache(tmp_path, suffix=".html", bypass_cookies=["cart"])
+    assert cache.store.join()
+    told = [line for line in run("status", str(tmp_path)).stdout.splitlines() if line.startswith("option ")]
+    assert told == ["option   suffix='.html'", "option   bypass_cookies=['cart']", "option   min_free=0"]
+    assert status_of(cache)["options"] == {"suffix": ".html", "bypass_cookies": ["cart"], "min_free": 0}
 
 
 def test_status_of_an_empty_cache_has_no_oldest_page(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import site
 import sys
 import uuid
 from collections.abc import Awaitable, Callable, Generator, Iterable, Iterator
@@ -18,6 +19,9 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+from werkzeug.local import LocalProxy
 
 from asgi_diskcache import DiskCache, DiskCacheMiddleware, WSGIDiskCacheMiddleware
 from asgi_diskcache.loading import LoadError, as_asgi, carried_cache, interface_of, load, load_cache
@@ -119,6 +123,10 @@ def test_what_is_no_import_string_is_told_how_to_write_one(target: str) -> None:
     )
 
 
+def test_an_ini_file_is_told_how_it_is_named() -> None:
+    assert message_of(lambda: load("site.ini")) == "'site.ini' is no import string: write config:site.ini"
+
+
 def test_a_missing_module_names_the_directory_and_the_option(tmp_path: Path) -> None:
     assert message_of(lambda: load("site_nowhere:app", app_dir=tmp_path)) == (
         f"No module named 'site_nowhere' in {tmp_path} or installed: give --app-dir DIR"
@@ -190,6 +198,13 @@ def test_a_missing_attribute_suggests_what_looks_like_an_app(write: Write, tmp_p
     )
     assert message_of(lambda: load(f"{name}:main", app_dir=tmp_path)) == (
         f"'{name}:main': {tmp_path / name}.py has no attribute 'main': did you mean wsgi or create_app()?"
+    )
+
+
+def test_a_file_that_a_module_of_python_hides_must_be_renamed(tmp_path: Path) -> None:
+    (tmp_path / "site.py").write_text("app = object()")
+    assert message_of(lambda: load("site:app", app_dir=tmp_path)) == (
+        f"'site:app': {site.__file__} is a module of Python itself, and hides a file of that name: rename yours"
     )
 
 
@@ -523,6 +538,21 @@ def starlette_app_with(*arguments: Any, **options: Any) -> Starlette:
     return Starlette(middleware=[Middleware(GZipMiddleware), Middleware(DiskCacheMiddleware, *arguments, **options)])
 
 
+def closed_over(app: Any) -> Callable[..., object]:
+    return lambda environ, start_response: app(environ, start_response)
+
+
+def missing() -> object:
+    raise RuntimeError("no proxy is to be asked what it stands for")
+
+
+class Slotted:
+    __slots__ = ("_inner",)
+
+    def __init__(self, inner: object) -> None:
+        self._inner = inner
+
+
 class Holder:
     def __init__(self, **attributes: object) -> None:
         self.__dict__.update(attributes)
@@ -538,7 +568,13 @@ class Holder:
         pytest.param(lambda cache: WSGIMiddleware(flask_app_with(cache)), id="Flask through a2wsgi"),
         pytest.param(lambda cache: starlette_app_with(cache=cache), id="Starlette's middleware by keyword"),
         pytest.param(lambda cache: starlette_app_with(cache), id="Starlette's middleware by position"),
+        pytest.param(lambda cache: Starlette(routes=[Mount("/part", starlette_app_with(cache))]), id="a mount"),
         pytest.param(lambda cache: Holder(asgi_app=starlette_app_with(cache)), id="asgi_app"),
+        pytest.param(lambda cache: closed_over(flask_app_with(cache)), id="a closure"),
+        pytest.param(lambda cache: functools.partial(view, starlette_app_with(cache)), id="a partial"),
+        pytest.param(lambda cache: Slotted(flask_app_with(cache)), id="a slot"),
+        pytest.param(lambda cache: Holder(apps=[(("", "/v1"), {"GET": flask_app_with(cache)})]), id="containers"),
+        pytest.param(lambda cache: Holder(proxy=LocalProxy(missing), app=flask_app_with(cache)), id="beside a proxy"),
     ],
 )
 def test_the_cache_of_an_app_is_found(wrap: Callable[[DiskCache], object], cache: DiskCache) -> None:
@@ -555,6 +591,24 @@ def test_a_middleware_may_name_its_cache_by_path(convert: Callable[[Path], objec
 def test_the_outermost_cache_is_the_one(cache: DiskCache, tmp_path: Path) -> None:
     inner = DiskCacheMiddleware(Starlette(), DiskCache(tmp_path / "inner"))
     assert carried_cache(DiskCacheMiddleware(inner, cache)) is cache
+
+
+def test_a_cache_beside_the_app_in_its_module_is_not_its_own(write: Write, tmp_path: Path) -> None:
+    name = write(
+        "from asgi_diskcache import WSGIDiskCacheMiddleware\n"
+        "def app(environ, start_response): return []\n"
+        "cached = WSGIDiskCacheMiddleware(app, 'cache')\n"
+    )
+    assert carried_cache(load(f"{name}:app", app_dir=tmp_path)) is None
+    assert carried_cache(load(f"{name}:cached", app_dir=tmp_path))
+
+
+def test_of_several_caches_none_is_the_one(cache: DiskCache, tmp_path: Path) -> None:
+    other = starlette_app_with(tmp_path / "other")
+    same = starlette_app_with(cache)
+    assert carried_cache(Holder(apps=[flask_app_with(cache), same])) is cache
+    said = message_of(lambda: carried_cache(Holder(apps=[flask_app_with(cache), other])))
+    assert said.startswith(f"there are several caches in the app ({tmp_path}/cache, {tmp_path}/other): name an inner")
 
 
 @pytest.mark.parametrize("app", [Starlette(), Flask("site"), wsgi_function, 42, None, Holder(user_middleware=7)])
@@ -602,3 +656,30 @@ def test_a_target_without_a_cache_is_told_what_to_give(write: Write, tmp_path: P
 
 def test_a_load_error_is_a_value_error() -> None:
     assert issubclass(LoadError, ValueError)
+
+
+class Own(DiskCacheMiddleware):
+    """A middleware that knows its cache itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        super().__init__(app, DiskCache("own"))
+
+
+class Fatal:
+    """An app with an attribute that is calculated, and ends the process."""
+
+    @property
+    def cls(self) -> object:
+        raise SystemExit(0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise AssertionError("it is called")
+
+
+def test_a_middleware_that_makes_its_cache_itself_is_asked_for_it() -> None:
+    found = carried_cache(Starlette(middleware=[Middleware(Own)]))
+    assert found and Path(found.directory).name == "own"
+
+
+def test_what_is_calculated_is_not_looked_at() -> None:
+    assert carried_cache(Fatal()) is None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
@@ -30,6 +30,7 @@ from asgi_diskcache.mapping import (
     page_of,
     path_for,
     public_target,
+    simple_pages,
 )
 from asgi_diskcache.settings import Settings
 
@@ -146,6 +147,39 @@ def test_any_target_is_judged_and_only_its_canonical_spelling_is_a_page(
 
 def unescaped_hex(target: bytes) -> bytes:
     return re.sub(rb"%..", lambda match: match[0].upper(), target)
+
+
+ORDINARY = st.lists(
+    st.sampled_from([*NEAR, "a", "B2", "c-d", "_", "index", "__index", "x" * 99, "y" * 102, ".html", "/"]), max_size=12
+).map("".join)
+
+
+@thorough
+@given(ORDINARY, combinations)
+def test_a_name_that_is_ordinary_is_judged_as_any_other(file: str, settings: Settings) -> None:
+    quickly = page_of(file, settings), file_for(f"/{file}", settings)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr("asgi_diskcache.mapping._ORDINARY", re.compile("(?!)"))
+        assert (page_of(file, settings), file_for(f"/{file}", settings)) == quickly
+
+
+@example("", "a", Settings(per_host=True))
+@example("a//a", "a", Settings())
+@thorough
+@given(ORDINARY.map(lambda text: text.rstrip("/")), ORDINARY, combinations)
+def test_a_name_that_is_known_to_be_a_page_is_one(directory: str, name: str, settings: Settings) -> None:
+    is_page = simple_pages(directory, settings)(name)
+    host = "example.org/" if settings.per_host else ""
+    assert not is_page or page_of(host + f"{directory}/{name}".lstrip("/"), settings)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "names"), [("", ["a", "a-1", "b.html", "__index.html"]), (".html", ["a.html", "__index.html"])]
+)
+def test_most_names_are_known_to_be_pages_by_themselves(suffix: str, names: list[str]) -> None:
+    knows = simple_pages("blog/2024", Settings(suffix=suffix))
+    assert all(map(knows, names))
+    assert not any(map(knows, ["a.php", ".a", "a.b.html", "-a", "a b", "a.html.gz", ""]))
 
 
 @given(st.lists(st.sampled_from([*NEAR, *BETWEEN]), max_size=20), st.integers(0, 40), combinations)

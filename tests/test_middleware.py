@@ -265,6 +265,21 @@ def test_a_hundred_gets_that_stored_nothing_are_one_warning_that_counts_the_reas
     assert cache.memory._reasons.total() == 100
 
 
+def test_a_type_that_keeps_pages_from_being_stored_is_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = page(headers=[(b"content-type", b"text/html")])
+    with serving(DiskCacheMiddleware(bare, a_cache(tmp_path)), lifespan="off") as port:
+        for number in [*[1] * 20, *range(9)]:
+            fetch(port, f"/page/{number}")
+        assert not caplog.records
+        for number in range(9, 30):
+            fetch(port, f"/page/{number}")
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "than the 'text/html; charset=utf-8' of hits: asgi-diskcache explain APP /page/9 tells" in record.message
+
+
 def test_nothing_is_warned_of_where_a_page_is_stored(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cache = a_cache(tmp_path)
     with serving(DiskCacheMiddleware(page(), cache), lifespan="off") as port:

@@ -188,7 +188,7 @@ def test_a_host_is_split_or_malformed(host: str, parts: tuple[str, str] | None) 
             ["example.org", "evilexample.org", "www.example.org:1"],
         ),
         ("*.example.org:81", ["www.example.org:81"], ["www.example.org"]),
-        ("*", ["example.org", "evil.org:1337"], ["", "a b", "evil.org/"]),
+        ("*", ["example.org", "localhost:8000"], ["", "a b", "evil.org/", "example.org:1337"]),
         ("localhost", ["localhost", "localhost:8000"], ["localhost.evil.org"]),
         ("localhost:8000", ["localhost:8000"], ["localhost", "localhost:8001"]),
         ("[::1]", ["[::1]", "[::1]:8000"], ["[::2]"]),

@@ -121,6 +121,13 @@ ANSWERED_ROWS = [
     Asked(request_rules.is_for_another_host, "host", ("Host: example.test",)),
     Asked(request_rules.is_for_another_host, "host", ("Host: evil.test",)),
     Asked(request_rules.is_for_another_host, "host", host="", options={"allowed_hosts": "*"}),
+    Asked(request_rules.is_for_another_host, "host", host="example.test:81", options={"allowed_hosts": "*"}),
+    Asked(None, None, host="127.0.0.1:81", options={"allowed_hosts": "*"}),
+    *(
+        Asked(request_rules.names_somebody, "identity", scope={"extensions": {"tls": {name: "CN=alice"}}})
+        for name in ("client_cert_name", "client_cert_chain")
+    ),
+    Asked(None, None, scope={"extensions": {"tls": {"client_cert_name": None, "tls_version": 772}}}),
     Asked(None, None, host="EXAMPLE.test"),
     Asked(None, None, host="example.test:8080", options={"allowed_hosts": "example.test:8080"}),
     Asked(None, None, host="localhost:1234", options={"allowed_hosts": ["localhost"]}),
@@ -144,6 +151,7 @@ ANSWERED_ROWS = [
         request_rules.carries_a_session,
         "bypass-cookie",
         *("Cookie: session=1", "Cookie: _ga=1; sessionid=2", "Cookie: my_session=", "Cookie: a=b;PHPSESSID=1"),
+        *("Cookie: session-0=1; session-1=2", "Cookie: auth_tkt=1"),
         *("Cookie: remember_token", 'Cookie: _ga="a; session=b"'),
     ),
     Asked(request_rules.carries_a_session, "bypass-cookie", ("Cookie: a=1", "Cookie: session=2")),
@@ -213,7 +221,8 @@ FILLING_ROWS = [
     *each(
         request_rules.comes_by_another_scheme,
         "scheme",
-        *("X-Forwarded-Proto: http", "Forwarded: proto=http", "X-Forwarded-Ssl: off"),
+        *("X-Forwarded-Proto: http", "Forwarded: proto=http", "X-Forwarded-Ssl: off", "X-Scheme: http"),
+        *("X-Url-Scheme: http", "X-Forwarded-Protocol: http", "Front-End-Https: off"),
         scope={"scheme": "https"},
         options={"scheme": "https"},
     ),
@@ -223,6 +232,7 @@ FILLING_ROWS = [
     Asked(request_rules.comes_by_another_scheme, "scheme", ("Forwarded: proto=http;for=a, proto=https",)),
     *fine(
         *("X-Forwarded-Proto: https", "X-Forwarded-Scheme: https", "Forwarded: proto=https", "X-Forwarded-Ssl: on"),
+        *("X-Scheme: https", "X-Url-Scheme: https", "X-Forwarded-Protocol: ssl", "Front-End-Https: on"),
         options={"scheme": "https"},
     ),
     Asked(None, None, scope={"scheme": "https"}, options={"scheme": "https"}),
@@ -241,6 +251,8 @@ FILLING_ROWS = [
         *("X-Original-URL: /admin", "X-Original-URI: /page/", "X-Rewrite-URL: /page?x=1", "X-Original-URL: "),
         *("X-Original-URL: http://example.test/page", "X-Rewrite-URL: /p%61ge"),
         *("X-Forwarded-Prefix: /app", "X-Script-Name: /app", "X-Forwarded-Prefix: /", "X-Forwarded-Prefix: //"),
+        *("X-Scheme: javascript", "X-Url-Scheme: ssl", "X-Forwarded-Protocol: on", "Front-End-Https: https"),
+        *("Script-Name: ", "Script_Name: /app"),
     ),
     *named(request_rules.misleads, "X-Forwarded-Port: 1]", options={"allowed_hosts": ["example.test", "[::1]"]}),
     *named(
@@ -612,7 +624,7 @@ def test_a_response_is_stored_or_the_one_reason_why_not_is_named(row: Answer) ->
 
 
 def holding(rules: Iterable[Rule[Any]], subject: object, settings: Settings) -> list[Callable[..., bool | str]]:
-    return [rule.holds for rule in rules if rule.answer(subject, settings)]
+    return [rule.holds for rule in rules if refusal([rule], subject, settings)]
 
 
 def test_every_rule_has_a_row_and_every_reason_is_spoken() -> None:

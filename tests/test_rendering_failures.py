@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clients import HTML, SECONDS, Gate, Truncated, Watch, asked, body, clients, fetch, page, start, text_of
+from disks import drafts_below, needs_proc, open_files
+from disks import page as page_of
 from harness import Spy, a_cache, assert_nothing_stored, assert_stored, eventually, serving
 from servers import ASGI_SERVERS, UVICORNS, Serve
 
 from asgi_diskcache import DiskCacheMiddleware
+from asgi_diskcache.store.publishing import Publishing
 
 LENGTH = (b"content-length", b"10")
 
@@ -194,6 +198,21 @@ def test_the_server_gets_the_very_exception_of_the_leaders_app_call(tmp_path: Pa
         assert watch.errors == [error]
 
 
+@pytest.mark.parametrize("serve", UVICORNS)
+def test_a_page_that_exits_does_not_end_a_server_that_outlives_it_without_us(tmp_path: Path, serve: Serve) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/exit":
+            sys.exit(3)
+        await page()(scope, receive, send)
+
+    for served in app, DiskCacheMiddleware(app, a_cache(tmp_path)):
+        with serve(served, lifespan="off") as port:
+            assert [outcome(port, path) for path in ("/exit", "/page")] == [
+                (500, b"Internal Server Error"),
+                (200, b"<p>page</p>"),
+            ]
+
+
 def test_uvicorn_logs_what_the_app_raised(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     app = DiskCacheMiddleware(app_that(fails_in_the_middle), a_cache(tmp_path))
     with caplog.at_level(logging.ERROR), serving(app, lifespan="off", log_config=None) as port:
@@ -330,6 +349,41 @@ def test_pieces_that_an_app_sends_at_the_same_time_are_stored_in_the_order_in_wh
 
     assert text_of(asyncio.run(asked(DiskCacheMiddleware(app_that(at_once), cache), "/page"))) == b"".join(pieces)
     assert_stored(cache, "/page", b"".join(pieces))
+
+
+@needs_proc
+def test_a_draft_that_a_task_of_the_app_begins_while_the_app_fails_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate, go_down, cache = Gate(), Gate(), Publishing._go_down, a_cache(tmp_path)
+
+    def slow(publishing: Publishing, draft: Any) -> None:
+        begun.open()
+        gate.wait()
+        go_down(publishing, draft)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(start())
+        task = asyncio.create_task(send(body(b"x" * 1_000_000, more=True)))
+        await begun.passed()
+        task.cancel()  # As a2wsgi does.
+        raise KeyError("half-way")
+
+    async def main() -> None:
+        assert cache.store.join()
+        neighbour = cache.store.claim(page_of(cache, "/neighbour"))  # It holds the directory open.
+        with pytest.raises(KeyError):
+            await asked(DiskCacheMiddleware(app, cache), "/deep/page")
+        gate.open()
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0.002)
+        cache.store.release(neighbour)
+
+    monkeypatch.setattr(Publishing, "_go_down", slow)
+    files = open_files()
+    asyncio.run(main())
+    assert drafts_below(tmp_path) == []
+    assert open_files() <= files + 2  # The cache's own.
 
 
 def test_headers_may_be_any_iterable(tmp_path: Path) -> None:

@@ -54,6 +54,34 @@ def test_a_filling_render_sees_nothing_that_is_not_in_the_pages_name(tmp_path: P
     assert outer == before
 
 
+def test_a_page_is_the_same_however_its_host_and_its_target_are_spelled(tmp_path: Path) -> None:
+    seen = Seen()
+    said = [(b"host", b"LocalHost"), (b"X_Forwarded_Host", b"LOCALHOST:1"), (b"forwarded", b"host=LOCALHOST")]
+    said += [(b"x-rewrite-url", b"/caf%c3%a9"), (b"x-forwarded-server", b"elsewhere.test")]
+    scope = {**http_scope("/caf\u00e9", raw_path=b"/caf%c3%a9"), "headers": said}
+    asyncio.run(DiskCacheMiddleware(seen, a_cache(tmp_path))(scope, forever, nowhere))
+    (scope,) = seen.scopes
+    assert scope["raw_path"] == b"/caf%C3%A9"
+    assert [value for _, value in scope["headers"]] == [
+        *(b"localhost", b"localhost:1", b"host=localhost", b"/caf%C3%A9"),
+    ]
+
+
+@pytest.mark.parametrize("path", ["/de/", "/page/", "", "//page"])
+def test_a_path_that_was_rewritten_on_the_way_is_not_cached_under_the_target(path: str, tmp_path: Path) -> None:
+    scope = http_scope(path, raw_path=b"/page")
+    sent = asking(DiskCacheMiddleware(page(), a_cache(tmp_path)), path, raw_path=scope["raw_path"])
+    assert dict(sent[0]["headers"])[b"cache-status"] == b"asgi-diskcache; fwd=bypass; detail=path"
+
+
+@pytest.mark.parametrize(("path", "raw"), [("/page", "/page"), ("/app/page", "/app/page"), ("/page", "/app/page")])
+def test_a_root_path_may_be_left_out_of_either_path(path: str, raw: str, tmp_path: Path) -> None:
+    cache = a_cache(tmp_path)
+    sent = asking(DiskCacheMiddleware(page(), cache), path, raw_path=raw.encode(), root_path="/app")
+    assert dict(sent[0]["headers"])[b"cache-status"] == b"asgi-diskcache; fwd=uri-miss; stored"
+    assert_stored(cache, "/app/page")
+
+
 async def nowhere(message: Any) -> None:
     """Drop what is sent."""
 

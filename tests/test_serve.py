@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from disks import needs_proc
 from harness import assert_stored, eventually
 
 from asgi_diskcache import DiskCache
+from asgi_diskcache.serving import Site
 
 SMALL = ("--app-dir", str(SITES))
 
@@ -21,7 +23,7 @@ def test_it_says_where_the_cache_is_which_hosts_may_fill_it_and_how_to_invalidat
     with served(*SMALL, "small:app", cwd=tmp_path) as server:
         lines = server.said.splitlines()
     assert f"cache  {tmp_path}/cache: a stored page is a file there, named by its URL path" in lines
-    assert "hosts  localhost, 127.0.0.1, [::1] may fill it (--allowed-host, or allowed_hosts in the code)" in lines
+    assert "hosts  localhost, 127.0.0.1, [::1] may fill it (--allowed-host, or allowed_hosts in code or ini)" in lines
     assert f"purge  rm {tmp_path}/cache/PATH, or: asgi-diskcache purge {tmp_path}/cache '/PATH/**'" in lines
 
 
@@ -76,6 +78,7 @@ def test_reload_begins_with_an_empty_cache_and_empties_it_when_a_file_changes(tm
         fetch(server.port, "/about")
         assert_stored(cache, "/about")
     with served("--app-dir", "code", "--reload", "changing:app", cwd=tmp_path) as server:
+        assert re.search("pages  1 from earlier runs, the oldest .* old, purged now\n", server.said)
         first = fetch(server.port, "/about")
         assert first.cache_status == "asgi-diskcache; fwd=uri-miss; stored"
         assert_stored(cache, "/about", first.body)
@@ -115,6 +118,7 @@ def test_the_options_of_the_cache_are_those_of_the_switches(tmp_path: Path) -> N
         *("--exclude", "/in/not", "--allowed-host", "example.org", "--content-type", "/in/text=text/plain"),
         *("--hit-header", "X-Robots-Tag: none", "--hit-header", "/in/**=X-Robots-Tag", "--hit-header", "Link"),
         *("--bypass-header", "X-Variant", "--bypass-cookie", "cart", "--content-type", "application/xhtml+xml"),
+        *("--ignore-query", "ref", "--ignore-cookie", "theme"),
     )
     with served(*SMALL, *switches, "small:app", cwd=tmp_path) as server:
         fetch(server.port, "/", headers=[("host", "example.org")])
@@ -128,7 +132,34 @@ def test_the_options_of_the_cache_are_those_of_the_switches(tmp_path: Path) -> N
         **{"/in/**": {"X-Robots-Tag": None}, "Link": None},
     }
     assert ("X-Variant" in cache.bypass_headers, "Origin" in cache.bypass_headers) == (True, True)
+    assert ("ref" in cache.ignore_query, "gclid" in cache.ignore_query) == (True, True)
+    assert ("theme" in cache.ignore_cookies, "_ga" in cache.ignore_cookies) == (True, True)
     assert ("cart" in cache.bypass_cookies, "session" in cache.bypass_cookies) == (True, True)
+
+
+def test_what_a_directory_was_filled_with_holds_for_those_who_say_nothing_else(tmp_path: Path) -> None:
+    switches = (
+        "--hit-header",
+        "X-Hit: yes",
+        "--bypass-cookie",
+        "*",
+        "--allowed-host",
+        "localhost",
+        "--allowed-host",
+        "127.0.0.1",
+    )
+    with served(*SMALL, *switches, "small:app", cwd=tmp_path) as server:
+        fetch(server.port, "/about")
+        assert_stored(DiskCache(tmp_path / "cache"), "/about")
+    with served(*SMALL, "--allowed-host", "example.org", "small:app", cwd=tmp_path) as server:
+        forgets = f"as in earlier runs: rm -r {tmp_path}/cache forgets it, and the pages"
+        assert f"option headers={{'X-Hit': 'yes'}}, {forgets}" in server.said
+        assert f"option bypass_cookies=[*SESSION_COOKIES, '*'], {forgets}" in server.said
+        assert server.said.count("option ") == 2
+        hit = fetch(server.port, "/about", headers=[("host", "example.org")])
+        assert (hit.cache_status, hit.headers["x-hit"]) == ("asgi-diskcache; hit", "yes")
+    cache = DiskCache.of_directory(tmp_path / "cache")
+    assert (cache.allowed_hosts, "*" in cache.bypass_cookies) == (("example.org",), True)
 
 
 def test_a_pattern_may_hold_the_sign_that_ends_it(tmp_path: Path) -> None:
@@ -144,6 +175,56 @@ def test_a_pattern_may_hold_the_sign_that_ends_it(tmp_path: Path) -> None:
     assert cache.headers["/base64/aGk="] == {"X-Robots-Tag": "a=b"}
 
 
+def test_pages_outlive_restarts_and_are_counted_at_the_next_start(tmp_path: Path) -> None:
+    with served(*SMALL, "small:app", cwd=tmp_path) as server:
+        assert "from earlier runs" not in server.said
+        fetch(server.port, "/about")
+        assert_stored(DiskCache(tmp_path / "cache"), "/about")
+    with served(*SMALL, "small:app", cwd=tmp_path) as server:
+        assert re.search(r"^pages  1 from earlier runs, the oldest [0-9.]+[sm] old$", server.said, re.MULTILINE)
+    for number in range(1001):
+        (tmp_path / "cache" / str(number)).write_text("page")
+    with served(*SMALL, "small:app", cwd=tmp_path) as server:
+        assert "pages  over 1,000 from earlier runs\n" in server.said
+
+
+def test_another_app_is_not_served_from_the_pages_of_the_first(tmp_path: Path) -> None:
+    with served(*SMALL, "small:app", cwd=tmp_path) as server:
+        fetch(server.port, "/about")
+        assert_stored(DiskCache(tmp_path / "cache"), "/about")
+    with served(*SMALL, "small:legacy", cwd=tmp_path) as server:
+        assert (
+            "the pages there were those of small:app, and go: each app has a directory of its own (--cache)\n"
+            in server.said
+        )
+        assert fetch(server.port, "/about").body == b"<p>/about</p>"
+
+
+def test_two_caches_in_one_app_are_served(tmp_path: Path) -> None:
+    with served(*SMALL, "small:several", cwd=tmp_path) as server:
+        fetch(server.port, "/one/about")
+        fetch(server.port, "/two/about")
+        assert_stored(DiskCache(tmp_path / "one"), "/one/about")
+        assert_stored(DiskCache(tmp_path / "two"), "/two/about")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_two_apps_that_are_served_at_once_never_answer_for_each_other(tmp_path: Path) -> None:
+    with served(*SMALL, "small:app", cwd=tmp_path) as first, served(*SMALL, "small:legacy", cwd=tmp_path) as second:
+        assert fetch(second.port, "/about").body == b"<p>/about</p>"
+        assert_stored(DiskCache(tmp_path / "cache"), "/about")
+        assert b"rendered by" in fetch(first.port, "/about").body
+        assert fetch(second.port, "/about").cache_status == "asgi-diskcache; hit"
+        assert "for another app, so left alone now" in said_until(first.process, "left alone now")
+
+
+def test_an_app_is_the_same_wherever_it_lies(tmp_path: Path) -> None:
+    names = [Site(app, app_dir).name for app, app_dir in (("wsgi:app", "a"), ("wsgi:app", "/b"))]
+    assert set(names) == {"wsgi:app"}
+    names = [Site(app).name for app in ("config:a.ini", "config:/srv/a.ini#main", "config:./a.ini", "config:a.ini#x")]
+    assert names == [*["config:a.ini#main"] * 3, "config:a.ini#x"]
+
+
 def test_an_app_that_carries_a_cache_is_served_with_it(tmp_path: Path) -> None:
     with served(*SMALL, "small:carrying", cwd=tmp_path) as server:
         assert f"cache  {tmp_path}/carried:" in server.said
@@ -157,7 +238,7 @@ def test_an_app_that_carries_a_cache_takes_no_other(tmp_path: Path, switches: tu
     said = complaint(run("serve", *SMALL, *switches, "small:carrying", cwd=tmp_path), 2)
     assert said == (
         f"Error: 'small:carrying' carries a cache already, in {tmp_path}/carried:"
-        " leave --cache and its options out, and set them in DiskCache(...)"
+        " leave --cache and its options out, and set them where it is made"
     )
 
 
@@ -209,7 +290,7 @@ def test_a_wrong_command_line_is_told_with_the_usage(tmp_path: Path, arguments: 
 
 
 def test_an_open_address_with_only_loopback_names_is_pointed_out(tmp_path: Path) -> None:
-    note = "only requests for localhost fill the cache: name your site with --allowed-host"
+    note = "only requests for localhost fill the cache: name your site with --allowed-host, or in allowed_hosts"
     with served(*SMALL, "--host", "0.0.0.0", "small:app", cwd=tmp_path) as server:
         assert note in server.said
     with served(*SMALL, "--host", "0.0.0.0", "--allowed-host", "example.org", "small:app", cwd=tmp_path) as server:
@@ -241,7 +322,7 @@ def test_a_host_that_is_not_allowed_is_told_once_with_the_remedy(tmp_path: Path)
         server.process.send_signal(signal.SIGTERM)
         said, _ = server.process.communicate(timeout=60)
     assert said.count("requests for 'example.org' are not cached") == 1
-    assert "allowed_hosts=[" in said
+    assert "DiskCache(..., allowed_hosts=['example.org']), or --allowed-host example.org" in said
 
 
 @pytest.mark.parametrize("switches", [(), ("--workers", "2"), ("--reload",)])

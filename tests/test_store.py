@@ -9,6 +9,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 from disks import (
@@ -32,8 +33,14 @@ from disks import (
 from harness import a_cache, eventually, pages_below
 
 from asgi_diskcache import DiskCache
+from asgi_diskcache.store import entries, syncing
 
 __all__ = ["public"]
+
+needs_known_file_system = pytest.mark.skipif(
+    not syncing.are_synced_together([os.stat(gettempdir()).st_dev] * syncing.MANY),
+    reason="the file system of temporary files, or Linux before 5.8, is not known to sync as a whole",
+)
 
 PUBLISHING = """
 import asyncio, sys
@@ -85,6 +92,79 @@ def test_a_page_is_synced_before_it_has_its_name_and_nothing_else_makes_it_visib
         written = [at for at, call in enumerate(calls) if "fdatasync" not in call and f'"{name}"' in call]
         assert synced and min(written) < min(synced) < index, f"{target} was not synced before it was published"
         assert not [call for call in calls if "O_CREAT" in call and f'{target}"' in call]
+
+
+BATCH = """
+import sys
+from asgi_diskcache import DiskCache
+from asgi_diskcache.mapping import page_for
+from asgi_diskcache.store import Draft
+
+cache = DiskCache(sys.argv[1], min_free=0)
+pages = [page_for(b"/%d" % number, "localhost", cache) for number in range(int(sys.argv[2]))]
+drafts = [Draft(cache.store.claim(page), [b"page"]) for page in pages]
+cache.store.publish(drafts)
+assert {draft.outcome for draft in drafts} == {sys.argv[3]}, [draft.outcome for draft in drafts]
+"""
+
+
+@needs_strace
+@needs_known_file_system
+@pytest.mark.parametrize("number", [syncing.MANY - 1, syncing.MANY, 64])
+def test_many_pages_are_synced_at_once_before_any_has_its_name(tmp_path: Path, number: int) -> None:
+    calls = traced("fdatasync,syncfs,renameat,renameat2", BATCH, str(tmp_path), str(number), "stored")
+    synced = [at for at, call in enumerate(calls) if call.startswith("syncfs(")]
+    alone = [call for call in calls if call.startswith("fdatasync(")]
+    renamed = [at for at, _, _ in targets(calls)]
+    assert (len(synced), len(alone), len(renamed)) == (
+        (1, 0, number) if number >= syncing.MANY else (0, number, number)
+    )
+    assert all(at < min(renamed) for at in synced)
+
+
+@needs_strace
+@needs_known_file_system
+def test_where_a_file_system_cannot_be_synced_each_page_tells_for_itself(tmp_path: Path) -> None:
+    calls = traced("fdatasync,syncfs", BATCH, str(tmp_path), "5", "stored", inject="syncfs:error=EIO")
+    assert [call.partition("(")[0] for call in calls] == ["syncfs", *["fdatasync"] * 5]
+
+
+@needs_strace
+@needs_known_file_system
+def test_of_many_pages_that_cannot_be_synced_none_is_stored(tmp_path: Path) -> None:
+    assert traced("fdatasync,syncfs", BATCH, str(tmp_path), "5", "disk", inject="fdatasync,syncfs:error=EIO")
+    assert [*pages_below(tmp_path)] == []
+
+
+@needs_strace
+@needs_known_file_system
+def test_a_page_that_grew_in_its_file_is_synced_by_itself(tmp_path: Path) -> None:
+    grown = "cache.store.append(drafts[0], b'page')\ncache.store.publish(drafts)\n"
+    calls = traced(
+        "fdatasync,syncfs", BATCH.replace("cache.store.publish(drafts)\n", grown), str(tmp_path), "6", "stored"
+    )
+    assert [call.partition("(")[0] for call in calls] == ["syncfs", "fdatasync"]
+
+
+def test_a_python_without_ctypes_syncs_pages_one_by_one() -> None:
+    source = (
+        "import sys; sys.modules['_ctypes'] = None\nfrom asgi_diskcache.store import syncing\nprint(syncing._syncfs)"
+    )
+    assert in_python(source) == "None"
+
+
+@needs_strace
+def test_pages_on_a_file_system_that_is_not_known_are_synced_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget = "from asgi_diskcache.store import syncing\nsyncing.KNOWN = frozenset()\n"
+    calls = traced("fdatasync,syncfs", forget + BATCH, str(tmp_path), "5", "stored")
+    assert [call.partition("(")[0] for call in calls] == ["fdatasync"] * 5
+
+
+def test_pages_on_several_file_systems_are_synced_one_by_one() -> None:
+    here, there = os.stat(gettempdir()).st_dev, os.stat("/dev").st_dev
+    assert not syncing.are_synced_together([*[here] * syncing.MANY, there])
 
 
 @needs_strace
@@ -220,6 +300,20 @@ def test_a_page_whose_directory_is_another_one_by_now_is_discarded(cache: DiskCa
     assert got(cache, "/a/b/c") == (b"page" if "cp" in how else None)
 
 
+@pytest.mark.parametrize("to", ["gone", "cache/a/d"])
+@pytest.mark.parametrize("directory", ["a/b", "a/b/c"])
+def test_a_page_whose_own_directory_was_moved_before_it_was_complete_is_discarded(
+    cache: DiskCache, directory: str, to: str
+) -> None:
+    put(cache, "/a/other")
+    late = draft(cache, "/a/b/c/page")
+    cache.store.begin_spool(late)
+    target = Path(cache.directory).parent / to
+    Path(cache.directory, directory).rename(target)
+    assert publish(cache, late) == "purged"
+    assert [file for file in target.rglob("*") if file.is_file()] == []
+
+
 def test_a_page_that_appeared_meanwhile_is_not_overwritten(cache: DiskCache) -> None:
     first, late = draft(cache, "/a", b"first"), draft(cache, "/a", b"late")
     assert publish(cache, first) == "stored"
@@ -243,6 +337,19 @@ def test_a_refreshed_page_is_discarded_if_the_old_one_was_removed_or_replaced(ca
     assert got(cache, "/a") == b"newer"
 
 
+def test_a_page_that_came_after_rm_is_not_taken_for_the_one_before_it(cache: DiskCache) -> None:
+    for _ in range(20):
+        put(cache, "/a", b"first")
+        cache.purge_sync("/a")  # What follows is dated a second later, to the second.
+        put(cache, "/a", b"old")
+        late = draft(cache, "/a", b"late")
+        Path(cache.directory, "a").unlink()
+        assert put(cache, "/a", b"new") == "stored"
+        assert publish(cache, late) == "purged"
+        assert got(cache, "/a") == b"new"
+        cache.purge_sync("/a")
+
+
 @pytest.mark.parametrize(("there", "wanted"), [("/a", "/a/b"), ("/a/b", "/a"), ("/a", "/a/"), ("/a/b/c/d", "/a/b")])
 def test_a_page_where_another_needs_a_directory_is_one_warning(
     cache: DiskCache, there: str, wanted: str, caplog: pytest.LogCaptureFixture
@@ -253,7 +360,7 @@ def test_a_page_where_another_needs_a_directory_is_one_warning(
     assert got(cache, there) == b"page"
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
-    assert wanted in warnings[0] and there[: len(wanted)] in warnings[0] and 'suffix=".html"' in warnings[0]
+    assert wanted in warnings[0] and there[: len(wanted)] in warnings[0] and "suffix='.html'" in warnings[0]
 
 
 def test_a_conflict_that_came_during_the_render_leaves_the_older_page(cache: DiskCache) -> None:
@@ -327,7 +434,7 @@ def test_a_refresh_that_gives_the_same_bytes_leaves_the_file_alone_but_for_its_a
     cache.purge_sync("/elsewhere")
 
     def is_younger() -> bool:
-        assert put(cache, "/a/b", b"x" * 300_000) == "stored"
+        assert put(cache, "/a/b", b"x" * 300_000) == "unchanged"
         return file.stat().st_ctime_ns > before.st_ctime_ns
 
     eventually(is_younger, "another time of its last change")
@@ -433,3 +540,105 @@ def test_a_page_is_what_its_request_named(cache: DiskCache) -> None:
     assert put(cache, "/é/日本") == "stored"
     assert os.listdir(os.fsencode(str(cache.directory)) + "/é".encode()) == ["日本".encode()]
     assert page(cache, "/é/日本").file == "é/日本"
+
+
+# What is remembered of pages
+
+
+@pytest.fixture
+def settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DiskCache]:
+    """A cache for which whatever it reads has been there for long."""
+    monkeypatch.setattr(entries, "SETTLED", -(10**12))
+    yield a_cache(tmp_path / "cache")
+
+
+def remembered(cache: DiskCache, path: str) -> Path:
+    """A page that was asked for."""
+    put(cache, path)
+    assert got(cache, path) == b"page" and known(cache)
+    return Path(cache.directory, page(cache, path).file)
+
+
+def known(cache: DiskCache) -> dict[str, int]:
+    """The size of each page that is remembered."""
+    return {file: entry.size for file, (_, entry, _) in cache.store._entries._known.items()}
+
+
+def test_a_page_that_is_remembered_is_gone_with_its_file(settled: DiskCache) -> None:
+    remembered(settled, "/a").unlink()
+    assert got(settled, "/a") is None
+
+
+def test_a_page_that_is_remembered_changes_with_its_file(settled: DiskCache) -> None:
+    file = remembered(settled, "/a")
+    status = file.stat()
+    file.write_bytes(b"edit")
+    os.utime(file, ns=(status.st_mtime_ns, status.st_mtime_ns + 1))
+    assert got(settled, "/a") == b"edit"
+
+
+def test_a_page_that_is_remembered_and_replaced_by_a_link_is_gone(settled: DiskCache, tmp_path: Path) -> None:
+    file = remembered(settled, "/a")
+    file.rename(tmp_path / "page")
+    file.symlink_to(tmp_path / "page")
+    assert got(settled, "/a") is None
+
+
+def test_a_page_that_is_remembered_is_not_answered_through_a_link_on_the_way(
+    settled: DiskCache, tmp_path: Path
+) -> None:
+    remembered(settled, "/a/b/c")
+    Path(settled.directory, "a").rename(tmp_path / "a")
+    Path(settled.directory, "a").symlink_to(tmp_path / "a")
+    assert got(settled, "/a/b/c") is None
+    Path(settled.directory, "a").unlink()
+    (tmp_path / "a").rename(Path(settled.directory, "a"))
+    assert got(settled, "/a/b/c") == b"page"
+    Path(settled.directory).rename(tmp_path / "moved")
+    Path(settled.directory).symlink_to(tmp_path / "moved")
+    assert got(settled, "/a/b/c") is None
+
+
+def test_a_store_that_is_retired_answers_nothing_that_it_remembers(settled: DiskCache) -> None:
+    remembered(settled, "/a")
+    settled.store.retired = True
+    assert got(settled, "/a") is None
+
+
+def test_what_has_just_changed_is_not_remembered(tmp_path: Path) -> None:
+    cache = a_cache(tmp_path)
+    put(cache, "/a")
+    assert got(cache, "/a") == b"page" and not known(cache)
+
+
+def test_pages_that_are_remembered_take_bounded_memory(settled: DiskCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entries, "MAX_BYTES", 40)
+    for number in range(30):
+        remembered(settled, f"/{number}")
+        assert sum(known(settled).values()) <= 40
+    monkeypatch.setattr(entries, "MAX_KNOWN", 3)
+    for number in range(30):
+        remembered(settled, f"/few/{number}")
+        assert len(known(settled)) <= 3
+
+
+def test_a_page_of_other_settings_is_not_remembered(settled: DiskCache) -> None:
+    remembered(settled, "/a")
+    other = a_cache(Path(settled.directory), directory_index="index.html")
+    put(other, "/a", b"other")
+    assert got(settled, "/a") is None and got(other, "/a") == b"other"
+
+
+def test_a_page_that_others_may_have_stored_meanwhile_is_not_remembered(settled: DiskCache, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"page")
+    answers = iter([True, False])
+    opened = entries.Entries(str(tmp_path), lambda: next(answers))
+    assert opened.open("a") and not opened._known
+
+
+def test_a_list_of_purges_that_is_written_anew_in_place_is_another_one(cache: DiskCache) -> None:
+    late = draft(cache, "/a")
+    journal = cache.store.control.journal
+    assert journal.position() == late.claim.position
+    journal.path.write_bytes(b"x" * late.claim.position.length)
+    assert publish(cache, late) == "purged"

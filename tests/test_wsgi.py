@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ from harness import a_cache, assert_nothing_stored, assert_stored, eventually, f
 from servers import Serve, serving_by_werkzeug, serving_by_wsgiref
 
 from asgi_diskcache import WSGIDiskCacheMiddleware
+from asgi_diskcache.bridge import event_loop
 from asgi_diskcache.store import Store
 
 HTML = [("Content-Type", "text/html; charset=utf-8")]
@@ -226,6 +228,26 @@ def test_a_refused_response_keeps_its_own_status_line(tmp_path: Path, line: str)
     found = Called(WSGIDiskCacheMiddleware(Seen(line), a_cache(tmp_path)), environ_of())
     assert found.status.strip() == line.strip()
     assert found.cache_status == "fwd=uri-miss; detail=status"
+
+
+def test_a_cold_page_has_its_status_and_headers_before_the_server_iterates(tmp_path: Path) -> None:
+    starts: list[Any] = []
+    pieces = WSGIDiskCacheMiddleware(Seen(), a_cache(tmp_path))(environ_of(), lambda *start: starts.append(start))
+    assert [status for status, _ in starts] == ["200 OK"]
+    assert HTML[0] in [(name.title(), value) for name, value in starts[0][1]]
+    assert b"".join(pieces) == b"rendered"
+    pieces.close()  # type: ignore[attr-defined]
+
+
+def test_a_server_that_refuses_the_headers_leaves_no_client_waited_for(tmp_path: Path) -> None:
+    def refuse(status: str, headers: Any) -> Any:
+        raise ValueError(status)
+
+    cache = a_cache(tmp_path)
+    with pytest.raises(ValueError, match="200 OK"):
+        WSGIDiskCacheMiddleware(Seen(), cache)(environ_of(), refuse)
+    assert_stored(cache, "/page", b"rendered")
+    eventually(lambda: not asyncio.all_tasks(event_loop()), "everything to end")
 
 
 def test_what_an_app_writes_is_stored(tmp_path: Path) -> None:

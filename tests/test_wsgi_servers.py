@@ -134,6 +134,26 @@ def test_gunicorn_with_threads_makes_one_call_and_stores_the_page(tmp_path: Path
         assert fetch(port, "/page").cache_status == "asgi-diskcache; hit"
 
 
+ECHOING = """
+from asgi_diskcache import DiskCache, WSGIDiskCacheMiddleware
+
+def site(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
+    return [f"{environ['SCRIPT_NAME']} and {environ['PATH_INFO']}".encode()]
+
+app = WSGIDiskCacheMiddleware(site, DiskCache("cache", min_free=0))
+"""
+
+
+def test_a_header_that_gunicorn_takes_for_the_root_path_makes_no_page(tmp_path: Path) -> None:
+    (tmp_path / "site_of_test.py").write_text(ECHOING)
+    with serving_by_gunicorn("site_of_test:app", tmp_path) as port:
+        stranger = fetch(port, "/blog/", headers=[("SCRIPT_NAME", "/blog")])
+        assert stranger.body == b"/blog and /"
+        assert stranger.cache_status == "asgi-diskcache; fwd=uri-miss; detail=header:Script-Name"
+        assert fetch(port, "/blog/").body == b" and /blog/"
+
+
 FORKING = """
 import os, sys
 from wsgiref.util import setup_testing_defaults
