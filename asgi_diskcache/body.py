@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from .store import Draft, Spool, Store, Unstorable
 
@@ -47,12 +46,21 @@ class Slow(Exception):
 
 
 class Reader:
-    """One client's place in a body."""
+    """One client's place in a body, which is kept for as long as it reads: ``with Reader(body) as reader``."""
 
     def __init__(self, body: Body) -> None:
+        """Read ``body`` along, from the beginning."""
         self._body = body
+        self._time = asyncio.get_running_loop().time
         self.position = 0
-        self.moved = asyncio.get_running_loop().time()
+        self.moved = self._time()
+
+    def __enter__(self) -> Reader:
+        self._body.readers.add(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._body.leave(self)
 
     async def next(self) -> bytes:
         """The next piece, waiting for it; ``b""`` at the end. Raises ``Slow`` if this reader was given up."""
@@ -63,7 +71,7 @@ class Reader:
             raise Slow("the client did not read for too long while others waited")
         piece = await body.read(self.position)
         self.position += len(piece)
-        self.moved = asyncio.get_running_loop().time()
+        self.moved = self._time()
         body.room.set()
         return piece
 
@@ -142,17 +150,11 @@ class Body:
         self._released = True
         self._tidy()
 
-    @contextmanager
-    def reader(self) -> Iterator[Reader]:
-        """Read along from the beginning; the body is kept for as long as somebody does."""
-        reader = Reader(self)
-        self.readers.add(reader)
-        try:
-            yield reader
-        finally:
-            self.readers.discard(reader)
-            self.room.set()
-            self._tidy()
+    def leave(self, reader: Reader) -> None:
+        """Keep it no longer for this reader."""
+        self.readers.discard(reader)
+        self.room.set()
+        self._tidy()
 
     async def read(self, position: int) -> bytes:
         """Some bytes from ``position`` on; ``b""`` at the end."""

@@ -87,10 +87,10 @@ class Render:
         """
         self._client = caller, _ = Caller(receive), send
         self._task = asyncio.create_task(self._run(app, done))
-        self._task.add_done_callback(self._report)
+        self._task.add_done_callback(self._finish)
         try:
             # From the beginning: what no reader waits for may be forgotten.
-            with self._body.reader() as reader:
+            with Reader(self._body) as reader:
                 self._leader = reader
                 await self._decided.wait()
                 error = await self._failure(reader, send) if self._start else None
@@ -116,7 +116,7 @@ class Render:
         if self._body.refusal:
             return False
         caller = Caller(receive)
-        with self._body.reader() as reader, closing(caller):
+        with Reader(self._body) as reader, closing(caller):
             while not self._decided.is_set() and not self.is_silent:
                 await within(self._patience, self._decided)
             if self._start is None:
@@ -133,7 +133,7 @@ class Render:
         return None
 
     async def _stay(self, task: asyncio.Task[None], error: Exception | None) -> None:
-        await asyncio.wait([task])
+        await self._settled.wait()
         if task.cancelled():
             raise Broken(f"the render of {self.claim.page.path} was cancelled")
         task.result()
@@ -180,7 +180,6 @@ class Render:
         finally:
             self._body.release()
             done(self)
-            self._settled.set()
 
     def _end(self) -> None:
         self._copy_back()
@@ -294,6 +293,7 @@ class Render:
             if key not in FILTERED and self._handed.get(key, FILTERED) is not value:
                 self._outer[key] = value
 
-    def _report(self, task: asyncio.Task[None]) -> None:
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._settled.set()
         if not task.cancelled() and (error := task.exception()) and self._client is None:
             log.error("the render of %s failed after its client had left", self.claim.page.path, exc_info=error)

@@ -34,8 +34,7 @@ def is_not_200(response: Response, settings: Settings) -> bool:
 
 
 def is_empty(response: Response, settings: Settings) -> bool:
-    lengths = response.headers.get("content-length", ())
-    return (response.complete and not response.length) or any(freshness.seconds(length) == 0 for length in lengths)
+    return (response.complete and not response.length) or 0 in _declared_lengths(response)
 
 
 def has_another_type(response: Response, settings: Settings) -> bool:
@@ -81,7 +80,7 @@ def _varies_harmlessly(name: str, settings: Settings) -> bool:
 
 
 def loses_a_header(response: Response, settings: Settings) -> str:
-    if not settings.headers and not PROTECTED.any_of(response.headers):
+    if not PROTECTED.any_of(response.headers) and not PROTECTED.any_of(settings.carried_names):
         return ""
     hit = {
         name: [value] for name, (_, value) in settings.headers_of(response.path).items() if _must_agree(name, [value])
@@ -119,6 +118,9 @@ def has_trailers(response: Response, settings: Settings) -> bool:
 
 
 def is_too_large(response: Response, settings: Settings) -> bool:
-    lengths = response.headers.get("content-length", ())
-    declared = (freshness.seconds(length) or 0 for length in lengths)
-    return max([response.length or 0, *declared]) > int(settings.max_body)
+    most = int(settings.max_body)
+    return (response.length or 0) > most or any((length or 0) > most for length in _declared_lengths(response))
+
+
+def _declared_lengths(response: Response) -> list[float | None]:
+    return [freshness.seconds(length) for length in response.headers.get("content-length", ())]

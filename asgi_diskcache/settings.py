@@ -221,6 +221,11 @@ class Settings:
             (path_pattern("/**"), _by_name(everywhere)),
         )
 
+    @cached_property
+    def carried_names(self) -> frozenset[str]:
+        """The folded names of all headers that a hit may carry, on whatever path."""
+        return frozenset(name for _, own in self.carried for name in own)
+
     def headers_of(self, path: str) -> dict[str, tuple[str, str | None]]:
         """What a hit on this path carries: folded name to the name as configured and its value.
 

@@ -82,8 +82,6 @@ class Entries:
         return self._opened(file, path)
 
     def _opened(self, file: str, path: str) -> Entry | None:
-        if not self._are_ours():
-            return None
         try:
             descriptor = os.open(path, READ)
         except OSError:
@@ -91,7 +89,9 @@ class Entries:
         entry = None
         try:
             status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode) and status.st_size and _is_straight(descriptor, path):
+            # Only now: whoever takes the directory over removes our pages before the settings are theirs.
+            is_page = stat.S_ISREG(status.st_mode) and status.st_size and self._are_ours()
+            if is_page and _is_straight(descriptor, path):
                 entry = _entry(descriptor, status)
         except OSError:
             return None

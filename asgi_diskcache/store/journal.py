@@ -66,10 +66,14 @@ class _Held:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         finalize(self, os.close, self._descriptor)
         self.status = os.fstat(self._descriptor)
+        self._id, self._read_at = "", -1
 
-    def id(self) -> str:
-        """What its first line says now."""
-        return os.pread(self._descriptor, _ID_BYTES, 0).decode("latin-1")
+    def id(self, modified: int) -> str:
+        """What its first line says now; ``modified`` is when the list was last written, in nanoseconds."""
+        if modified != self._read_at:
+            self._id = os.pread(self._descriptor, _ID_BYTES, 0).decode("latin-1")
+            self._read_at = modified
+        return self._id
 
     def is_file(self, status: os.stat_result) -> bool:
         """Whether this is the status of the same file."""
@@ -89,7 +93,7 @@ class Journal:
         if (held := self._held) is None or not held.is_file(status):
             held = self._held = _Held(self.path)
             status = held.status
-        return Position(held.id(), status.st_size)
+        return Position(held.id(status.st_mtime_ns), status.st_size)
 
     def since(self, position: Position) -> list[Purge] | None:
         """The purges after ``position``, or ``None`` if the list is another one, or gone: then all was purged."""

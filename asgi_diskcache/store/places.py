@@ -56,7 +56,7 @@ class Places:
     """The directories that this process holds open for its renders."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = str(root)
         self._open: dict[tuple[int, int], Place] = {}
         self._lock = Lock()
         forget_after_fork(self)
@@ -97,7 +97,7 @@ class Places:
     def still_there(self, claim: Claim) -> bool:
         """Whether the claim's directory still has the name that it had, and what stood at the target still does."""
         try:
-            status = os.stat(self._root.joinpath(*claim.present), follow_symlinks=False)
+            status = os.stat("/".join((self._root, *claim.present)), follow_symlinks=False)
             named = (status.st_dev, status.st_ino) == claim.place.inode
             name = claim.page.file.rpartition("/")[2]
             return named and (claim.found is None or identity(name, claim.place.descriptor) == claim.found)

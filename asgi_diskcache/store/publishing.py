@@ -18,7 +18,7 @@ from .files import CREATE, are_same, write_all
 from .journal import Position
 from .ownership import Owner, make_directory
 from .places import DIRECTORY, Identity, Places, Unstorable, identity, remove_empty
-from .space import is_short_of_space
+from .space import has_room_for, is_short_of_space
 from .syncing import are_synced_together, start_writing, sync_file, sync_file_system
 from .trouble import Trouble
 from .writers import Writer
@@ -39,10 +39,12 @@ class Publishing:
     def create(self, draft: Draft) -> None:
         """Give a draft its file, beside the target. Raises ``OSError`` or ``Unstorable``; then discard it."""
         self.require_room(draft)
+        self._create(draft)
+
+    def _create(self, draft: Draft) -> None:
         draft.name = self._writer.enter(draft.directory_name)
         self._go_down(draft)
-        draft.descriptor = os.open(draft.name, CREATE, 0o600, dir_fd=draft.directory)
-        os.fchmod(draft.descriptor, self._settings.file_mode)
+        draft.descriptor = os.open(draft.name, CREATE, self._settings.file_mode, dir_fd=draft.directory)
         if self.owner:
             os.fchown(draft.descriptor, *self.owner)
 
@@ -54,7 +56,8 @@ class Publishing:
     def publish(self, drafts: Sequence[Draft]) -> None:
         """Write, sync and rename: every draft has its outcome then, and nothing of it is left behind."""
         try:
-            written = [draft for draft in drafts if self._succeeds(draft, self._write)]
+            write = self._write if self._has_room_for(drafts) else self._write_with_room
+            written = [draft for draft in drafts if self._succeeds(draft, write)]
             if ready := self._synced(written) if self._settings.durable else written:
                 self._rename_all(ready)
         finally:
@@ -64,7 +67,7 @@ class Publishing:
     def compare(self, draft: Draft) -> None:
         """Tell what publishing would do, and do it not: ``unchanged`` if these bytes stand there, else ``stored``."""
         try:
-            if self._succeeds(draft, self._write):
+            if self._succeeds(draft, self._write_with_room):
                 draft.outcome = "unchanged" if draft.unchanged else "stored"
         finally:
             self.discard(draft)
@@ -102,13 +105,29 @@ class Publishing:
             return False
         return True
 
+    def _has_room_for(self, drafts: Sequence[Draft]) -> bool:
+        """Whether one look tells that there is room for all of them."""
+        places = [draft.claim.place for draft in drafts]
+        sizes = [sum(map(len, draft.body)) for draft in drafts]
+        with suppress(OSError):  # Each looks for itself then, and tells.
+            on_one_device = len({place.inode[0] for place in places}) == 1
+            return on_one_device and has_room_for(places[0].descriptor, str(self._settings.min_free), sizes)
+        return False
+
+    def _write_with_room(self, draft: Draft) -> None:
+        if not draft.name:
+            self.require_room(draft)
+        self._write(draft)
+
     def _write(self, draft: Draft) -> None:
         draft.grew = draft.descriptor >= 0
         if not draft.name:
-            self.create(draft)
+            self._create(draft)
         write_all(draft.descriptor, b"".join(draft.body))
         draft.unchanged = draft.claim.found is not None and self._is_unchanged(draft)
         status = os.fstat(draft.descriptor)
+        if stat.S_IMODE(status.st_mode) != self._settings.file_mode:  # The process has a mask, or the directory one.
+            os.fchmod(draft.descriptor, self._settings.file_mode)
         draft.second, draft.device = int(status.st_mtime), status.st_dev
 
     def _synced(self, drafts: Sequence[Draft]) -> list[Draft]:

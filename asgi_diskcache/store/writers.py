@@ -34,7 +34,7 @@ class Writer:
     def enter(self, directory: str) -> str:
         """Count a draft in, naming its directory before it gets there; gives its own name. Raises ``OSError``."""
         with self._lock:
-            while self._descriptor < 0 or not os.fstat(self._descriptor).st_nlink:
+            while self._descriptor < 0 or not (self._drafts or os.fstat(self._descriptor).st_nlink):
                 self._begin()
             if directory not in self._named:
                 self._note([directory])
