@@ -561,7 +561,7 @@ def remembered(cache: DiskCache, path: str) -> Path:
 
 def known(cache: DiskCache) -> dict[str, int]:
     """The size of each page that is remembered."""
-    return {file: entry.size for file, (_, entry, _) in cache.store._entries._known.items()}
+    return {file: known.entry.size for file, known in cache.store._entries._known.items()}
 
 
 def test_a_page_that_is_remembered_is_gone_with_its_file(settled: DiskCache) -> None:

@@ -65,21 +65,13 @@ class Entries:
         """``are_ours`` tells whether what stands there was stored with our settings."""
         self._root = root
         self._are_ours = are_ours
-        self._known: dict[str, tuple[Seen, Entry, tuple[str, ...]]] = {}
+        self._known: dict[str, _Known] = {}
         self._bytes = 0
 
     def open(self, file: str) -> Entry | None:
         """Open a page, or ``None``: regular files only, no symbolic links on the way, no empty files, none but ours."""
-        path = f"{self._root}/{file}"
-        if known := self._known.get(file):
-            try:
-                status = os.lstat(path)
-            except OSError:
-                return None
-            # The same file, unchanged: what others store has another inode, or another time.
-            if known[0] == _seen(status) and all(map(_is_directory, known[2])):
-                return known[1]
-        return self._opened(file, path)
+        known = self._known.get(file)
+        return known.entry if known and known.is_unchanged() else self._opened(file, f"{self._root}/{file}")
 
     def _opened(self, file: str, path: str) -> Entry | None:
         try:
@@ -109,27 +101,46 @@ class Entries:
         if self._bytes + entry.size > MAX_BYTES or len(self._known) >= MAX_KNOWN:
             self._known.clear()
             self._bytes = 0
-        self._known[file] = _seen(status), entry, tuple(_directories(self._root, file))
+        self._known[file] = _Known(self._root, file, status, entry)
         self._bytes += entry.size
+
+
+class _Known:
+    """A page that was read, and how to tell whether its file is still the same."""
+
+    def __init__(self, root: str, file: str, status: os.stat_result, entry: Entry) -> None:
+        self.entry = entry
+        self._seen = _seen(status)
+        # As the system takes them: to spell them anew would be a part of what a hit costs.
+        self._path, *self._directories = map(os.fsencode, _way(root, file))
+
+    def is_unchanged(self) -> bool:
+        """Whether it is the same file, unchanged: what others store has another inode, or another time.
+
+        The directories must be such themselves, and no links, where no purge goes.
+        """
+        try:
+            if _seen(os.lstat(self._path)) != self._seen:
+                return False
+            for directory in self._directories:
+                if not stat.S_ISDIR(os.lstat(directory).st_mode):
+                    return False
+        except OSError:
+            return False
+        return True
 
 
 def _seen(status: os.stat_result) -> Seen:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _directories(root: str, file: str) -> Iterator[str]:
+def _way(root: str, file: str) -> Iterator[str]:
+    """The paths of a file and of the directories that it is in, up to ``root``."""
+    yield f"{root}/{file}"
+    while "/" in file:
+        file = file.rpartition("/")[0]
+        yield f"{root}/{file}"
     yield root
-    for name in file.split("/")[:-1]:
-        root = f"{root}/{name}"
-        yield root
-
-
-def _is_directory(path: str) -> bool:
-    """Whether it is one itself, and no link to one, where no purge goes."""
-    try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
-    except OSError:
-        return False
 
 
 def _entry(descriptor: int, status: os.stat_result) -> Entry | None:
