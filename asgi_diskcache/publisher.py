@@ -10,6 +10,9 @@ from .store import Draft, Store, in_thread
 MAX_BYTES = 64 << 20
 """Bytes of bodies in memory that may wait for the disk; a page beyond them is not stored."""
 
+PAUSE = 0.02
+"""Seconds between two batches that are not full: a disk is synced once for all pages that come meanwhile."""
+
 MAX_BATCH = 64
 """Drafts in one batch: so long the lock is held, and so many directories are open, at most."""
 
@@ -17,8 +20,11 @@ MAX_BATCH = 64
 class Publisher:
     """The drafts of one event loop on their way to the disk."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, pause: float) -> None:
+        """Publish in ``store``, with so many seconds between two batches that are not full."""
         self._store = store
+        self._pause = pause
+        self._ended = -pause
         self._waiting: dict[Draft, asyncio.Future[None]] = {}
         self._bytes = 0
         self._task: asyncio.Task[None] | None = None
@@ -52,11 +58,18 @@ class Publisher:
     async def _drain(self) -> None:
         try:
             while self._waiting:
+                if len(self._waiting) < MAX_BATCH:
+                    await self._rest()
                 await self._publish(dict(islice(self._waiting.items(), MAX_BATCH)))
         finally:
             self._task = None
             for done in self._waiting.values():  # Left only by a loop that ends: whoever waits discards the draft.
                 _wake(done)
+
+    async def _rest(self) -> None:
+        now = asyncio.get_running_loop().time
+        if (rest := self._ended + self._pause - now()) > 0:
+            await asyncio.sleep(rest)
 
     async def _publish(self, batch: dict[Draft, asyncio.Future[None]]) -> None:
         for draft in batch:
@@ -68,6 +81,7 @@ class Publisher:
             for draft in batch:
                 self._store.discard(draft)
         finally:
+            self._ended = asyncio.get_running_loop().time()
             for done in batch.values():
                 _wake(done)
 

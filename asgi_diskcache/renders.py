@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .mapping import Page
 from .memory import Memory
-from .publisher import Publisher
+from .publisher import PAUSE, Publisher
 from .render import Render
 from .settings import Settings
 from .store import Claim, Store, log
@@ -22,7 +22,8 @@ class Renders:
     def __init__(self, store: Store, memory: Memory) -> None:
         self._store = store
         self._memory = memory
-        self._publisher = Publisher(store)
+        self._publisher = Publisher(store, PAUSE)
+        self._of_visits = Publisher(store, 0)
         self._open: dict[Page, Render] = {}
 
     def joinable(self, page: Page) -> Render | None:
@@ -42,7 +43,7 @@ class Renders:
     ) -> None:
         """Render a page for its first client; whoever comes meanwhile may follow. Raises what the app raises."""
         if visit := visit_in(scope):
-            publish = self._publisher.compare if visit.tries else self._publisher.publish
+            publish = self._of_visits.compare if visit.tries else self._of_visits.publish
             await self._visit(visit, Render(scope, claim, settings, self._store, publish), app, receive, send)
             return
         render = self._open[claim.page] = Render(scope, claim, settings, self._store, self._publisher.publish)

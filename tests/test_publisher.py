@@ -88,7 +88,7 @@ def test_what_comes_while_the_disk_is_busy_goes_there_in_batches(
     monkeypatch.setattr(publisher, "MAX_BATCH", 10)
 
     async def main() -> list[str]:
-        queue = Publisher(cache.store)
+        queue = Publisher(cache.store, 0)
         first = asyncio.create_task(queue.publish(draft(cache, "/first")))
         await begun(disk)
         others = [asyncio.create_task(queue.publish(draft(cache, f"/{number}"))) for number in range(25)]
@@ -100,13 +100,29 @@ def test_what_comes_while_the_disk_is_busy_goes_there_in_batches(
     assert disk.batches == [1, 10, 10, 5]
 
 
+def test_pages_that_come_soon_after_a_batch_are_synced_together(cache: DiskCache, disk: Disk) -> None:
+    disk.go_on.set()
+
+    async def main() -> list[str]:
+        queue = Publisher(cache.store, 3)
+        first = await queue.publish(draft(cache, "/first"))
+        others = []
+        for number in range(3):
+            others.append(asyncio.create_task(queue.publish(draft(cache, f"/{number}"))))
+            await asyncio.sleep(0.01)  # Time enough to begin with a batch of one.
+        return [first, *[await task for task in others]]
+
+    assert asyncio.run(main()) == ["stored"] * 4
+    assert disk.batches == [1, 3]
+
+
 def test_above_the_bound_a_page_is_not_stored_and_nobody_waits(
     cache: DiskCache, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "MAX_BYTES", 100)
 
     async def main() -> list[str]:
-        queue = Publisher(cache.store)
+        queue = Publisher(cache.store, 0)
         waiting = asyncio.create_task(queue.publish(draft(cache, "/a", b"x" * 60)))
         await begun(disk)
         refused = await queue.publish(draft(cache, "/b", b"x" * 60))
@@ -130,7 +146,7 @@ def test_a_batch_that_breaks_wakes_everybody(cache: DiskCache, monkeypatch: pyte
     monkeypatch.setattr(publisher, "MAX_BATCH", 2)
 
     async def main() -> list[str]:
-        queue = Publisher(cache.store)
+        queue = Publisher(cache.store, 0)
         everybody = asyncio.gather(*(queue.publish(draft(cache, f"/{number}")) for number in range(6)))
         return await asyncio.wait_for(everybody, 30)
 
@@ -144,7 +160,7 @@ def test_a_batch_that_breaks_wakes_everybody(cache: DiskCache, monkeypatch: pyte
 @pytest.mark.parametrize("whom", ["one that is being published", "one that waits", "the queue", "everybody"])
 def test_who_is_cancelled_leaves_nothing_and_nobody_waiting(cache: DiskCache, disk: Disk, whom: str) -> None:
     async def main() -> list[Any]:
-        queue = Publisher(cache.store)
+        queue = Publisher(cache.store, 0)
         first = asyncio.create_task(queue.publish(draft(cache, "/first")))
         await begun(disk)
         late = draft(cache, "/late")

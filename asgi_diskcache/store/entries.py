@@ -74,6 +74,8 @@ class Entries:
         return known.entry if known and known.is_unchanged() else self._opened(file, f"{self._root}/{file}")
 
     def _opened(self, file: str, path: str) -> Entry | None:
+        if not self._are_ours():
+            return None
         try:
             descriptor = os.open(path, READ)
         except OSError:
@@ -81,9 +83,7 @@ class Entries:
         entry = None
         try:
             status = os.fstat(descriptor)
-            # Only now: whoever takes the directory over removes our pages before the settings are theirs.
-            is_page = stat.S_ISREG(status.st_mode) and status.st_size and self._are_ours()
-            if is_page and _is_straight(descriptor, path):
+            if stat.S_ISREG(status.st_mode) and status.st_size and _is_straight(descriptor, path):
                 entry = _entry(descriptor, status)
         except OSError:
             return None
