@@ -32,17 +32,17 @@ class Browser:
         self._numbers = itertools.count(1)
         self.responses: list[dict[str, Any]] = []
         """What the network log has of each response since the last visit began: URL, status, headers."""
-        self._loaded = False
+        self._loaded: set[str] = set()
         for domain in ("Page", "Network", "Runtime"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def visit(self, url: str) -> None:
         """Open a page, and wait until it and all that it needs are loaded."""
         self.responses.clear()
-        self._loaded = False
         found = self.call("Page.navigate", url=url)
         assert "errorText" not in found, found
-        while not self._loaded:
+        while found["loaderId"] not in self._loaded:
             self._next()
 
     def evaluate(self, script: str) -> Any:
@@ -69,7 +69,8 @@ class Browser:
         message: dict[str, Any] = json.loads(self._connection.recv(timeout=30))
         if message.get("method") == "Network.responseReceived":
             self.responses.append(message["params"]["response"])
-        self._loaded = self._loaded or message.get("method") == "Page.loadEventFired"
+        if message.get("method") == "Page.lifecycleEvent" and message["params"]["name"] == "load":
+            self._loaded.add(message["params"]["loaderId"])
         return message
 
 
@@ -84,7 +85,7 @@ def a_browser() -> Iterator[Browser]:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     try:
         port = eventually(lambda: _port(f"{profile}/output"), "chromium to start")
-        with connect(_tab(port), max_size=None) as connection:
+        with connect(_tab(port), max_size=None, open_timeout=30, ping_interval=None) as connection:
             yield Browser(connection)
     finally:
         stop(child)
@@ -99,7 +100,7 @@ def _port(output: str) -> str:
 
 def _tab(port: str) -> str:
     def pages() -> list[str]:
-        tabs = httpx.get(f"http://127.0.0.1:{port}/json/list").json()
+        tabs = httpx.get(f"http://127.0.0.1:{port}/json/list", timeout=30).json()
         return [tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"]
 
     return str(eventually(pages, "a tab of chromium")[0])

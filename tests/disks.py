@@ -13,6 +13,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -188,8 +189,8 @@ def as_nobody() -> Iterator[None]:
 @pytest.fixture
 def public(tmp_path: Path) -> Iterator[Path]:
     """A directory that other users reach, which pytest's own are not."""
-    found = Path("/tmp" if os.path.isdir("/tmp") else tmp_path.anchor) / f"asgi-diskcache-{os.getpid()}"
-    found.mkdir(mode=0o755)
+    found = Path(mkdtemp(prefix="asgi-diskcache-", dir="/tmp" if os.path.isdir("/tmp") else tmp_path.anchor))
+    found.chmod(0o755)
     try:
         yield found
     finally:

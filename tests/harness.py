@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import random
+import secrets
 import socket
 import subprocess
 import sys
@@ -156,9 +156,13 @@ def stop(child: subprocess.Popen[Any]) -> None:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on, below those that the system gives to outgoing connections."""
+    """A port of 127.0.0.1 that nobody listens on, below those that the system gives to outgoing connections.
+
+    Suites side by side have ports of their own: until a server has one, another could take it.
+    """
+    first = 20_000 + os.getpid() % 12 * 1_000
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = first + secrets.randbelow(1_000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 

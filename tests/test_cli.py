@@ -42,8 +42,8 @@ class Missing:
         if name.partition(".")[0] in {names!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Missing())
-from asgi_diskcache.demo import site
-site.RENDER_SECONDS = 0.01
+from asgi_diskcache.demo import site, tour
+site.RENDER_SECONDS, tour.PUBLISH_SECONDS = 0.01, 60
 from asgi_diskcache.cli import main
 main(prog_name="asgi-diskcache")
 """

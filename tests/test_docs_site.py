@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 from a2wsgi import WSGIMiddleware
 from commands import python, served
-from harness import ROUNDS, file_of, serving
+from harness import ROUNDS, eventually, file_of, serving
 
 from asgi_diskcache import DiskCache
 
@@ -134,10 +134,13 @@ def test_readers_of_a_refresh_miss_no_page_and_get_none_that_is_torn(warmed: tup
         readers = [threading.Thread(target=read, args=(server.port, random.Random(number))) for number in range(3)]
         for reader in readers:
             reader.start()
-        report = site.command("refresh", DOCS_EDITION="second")
-        over.set()
-        for reader in readers:
-            reader.join()
+        try:
+            report = site.command("refresh", DOCS_EDITION="second")
+            eventually(lambda: wrong or told["asgi-diskcache; hit new"] > 50, "readers of the new pages")
+        finally:
+            over.set()
+            for reader in readers:
+                reader.join()
     assert wrong == []
     assert report["failed"] == {} and report["stored"] == PAGES
     assert told["asgi-diskcache; hit old"] > 50 and told["asgi-diskcache; hit new"] > 50

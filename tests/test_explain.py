@@ -330,7 +330,7 @@ def test_middleware_outside_of_the_cache_is_none_of_its_business(tmp_path: Path)
 def test_the_call_has_the_options_that_the_app_set_already(tmp_path: Path) -> None:
     found = explained(tmp_path, "/plain", app="explained:carrying")
     assert found["call"] == (
-        f"DiskCache('{tmp_path}/carried', exclude=['/admin/**'], max_body='1M', render_timeout=0.5, cache_status=False)"
+        f"DiskCache('{tmp_path}/carried', exclude=['/admin/**'], max_body='1M', render_timeout=5, cache_status=False)"
     )
     assert found["file"] == f"{tmp_path}/carried/plain"
 

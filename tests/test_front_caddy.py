@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import re
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -17,6 +18,9 @@ from harness import Spy, eventually, exchange, free_port, serving
 
 from asgi_diskcache import DiskCache
 from asgi_diskcache.servers import Front, config
+
+if not shutil.which("caddy"):
+    pytest.skip("caddy is not on this machine", allow_module_level=True)
 
 CADDY = tuple(map(int, re.findall(r"\d+", subprocess.run(["caddy", "version"], capture_output=True, text=True).stdout)))
 

@@ -165,7 +165,7 @@ carrying = Starlette(
         Middleware(Protected),
         Middleware(
             DiskCacheMiddleware,
-            cache=DiskCache("carried", max_body=5, exclude="/admin/**", render_timeout=0.5, cache_status=False),
+            cache=DiskCache("carried", max_body=5, exclude="/admin/**", render_timeout=5, cache_status=False),
         ),
     ],
 )
