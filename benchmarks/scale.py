@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import count
@@ -45,46 +45,62 @@ def growth(report: Report, sizes: Sequence[int], seconds: float, rounds: int) ->
     if not load.is_there():
         return
     with tempfile.TemporaryDirectory(dir=_place()) as at, ExitStack() as stack:
-        caches = {size: DiskCache(Path(at) / str(size), min_free=0) for size in sizes}
-        for size, cache in caches.items():
-            cache.store.join()
-            fill(cache, "a", size)
-        ports = {
-            size: stack.enter_context(variants.serving_site("ours", Path(cache.directory))).port
-            for size, cache in caches.items()
-        }
-
-        def hit(size: int) -> float:
-            # As many pages everywhere, from all over the cache: what is measured is the cache, not our memory of it.
-            return load.seconds_each(ports[size], Load("/a/%04d/%03d", below=size, step=size // sizes[0]), seconds)
-
-        def any_hit(size: int) -> float:
-            return load.seconds_each(ports[size], Load("/a/%04d/%03d", below=size, step=7919), seconds)
-
-        number = count()
-
-        def miss(size: int) -> float:
-            return load.seconds_each(ports[size], Load(f"/a/%04d/m{next(number)}-%03d"), seconds)
-
-        def purge(size: int) -> float:
-            page = Path(caches[size].directory, "a/0000/page")
-            page.touch()
-            began = time.perf_counter()
-            caches[size].purge_sync("/a/0000/page")
-            return time.perf_counter() - began
-
-        def start(size: int) -> float:
-            began = time.perf_counter()
-            DiskCache(caches[size].directory, min_free=0).store.join()
-            return time.perf_counter() - began
-
-        measurements = {"hit": hit, "hit of any page": any_hit, "miss": miss, "purge of a page": purge, "start": start}
-        for what, measure in measurements.items():
+        caches = _Caches(Path(at), stack, sizes, seconds)
+        smallest = f"{sizes[0]:,}"
+        for what, measure in caches.measurements().items():
             rows = measured({f"{size:,}": partial(measure, size) for size in sizes}, rounds)
-            smallest = f"{sizes[0]:,}"
             bound = 1 / 1.2 if what in ("hit", "miss") else None
             name = f"{what} by size of the cache"
             report.add(name, rows, [Target(name, row, smallest, bound) for row in rows if row != smallest], what)
+
+
+class _Caches:
+    """Caches of several sizes, each with a server; every measurement gives the seconds for one."""
+
+    def __init__(self, at: Path, stack: ExitStack, sizes: Sequence[int], seconds: float) -> None:
+        self._caches = {size: DiskCache(at / str(size), min_free=0) for size in sizes}
+        for size, cache in self._caches.items():
+            cache.store.join()
+            fill(cache, "a", size)
+        self._ports = {
+            size: stack.enter_context(variants.serving_site("ours", Path(cache.directory))).port
+            for size, cache in self._caches.items()
+        }
+        self._smallest, self._seconds, self._turn = sizes[0], seconds, count()
+
+    def measurements(self) -> dict[str, Callable[[int], float]]:
+        return {
+            "hit": self._hit,
+            "hit of any page": self._any_hit,
+            "miss": self._miss,
+            "purge of a page": self._purge,
+            "start": self._start,
+        }
+
+    def _hit(self, size: int) -> float:
+        # As many pages everywhere, from all over the cache: what is measured is the cache, not our memory of it.
+        return self._asked(size, Load("/a/%04d/%03d", below=size, step=size // self._smallest))
+
+    def _any_hit(self, size: int) -> float:
+        return self._asked(size, Load("/a/%04d/%03d", below=size, step=7919))
+
+    def _miss(self, size: int) -> float:
+        return self._asked(size, Load(f"/a/%04d/m{next(self._turn)}-%03d"))
+
+    def _asked(self, size: int, wanted: Load) -> float:
+        return load.seconds_each(self._ports[size], wanted, self._seconds)
+
+    def _purge(self, size: int) -> float:
+        page = Path(self._caches[size].directory, "a/0000/page")
+        page.touch()
+        began = time.perf_counter()
+        self._caches[size].purge_sync("/a/0000/page")
+        return time.perf_counter() - began
+
+    def _start(self, size: int) -> float:
+        began = time.perf_counter()
+        DiskCache(self._caches[size].directory, min_free=0).store.join()
+        return time.perf_counter() - began
 
 
 def workers(report: Report, seconds: float, rounds: int) -> None:
