@@ -67,8 +67,7 @@ class Publisher:
                 _wake(done)
 
     async def _rest(self) -> None:
-        now = asyncio.get_running_loop().time
-        if (rest := self._ended + self._pause - now()) > 0:
+        if (rest := self._ended + self._pause - asyncio.get_running_loop().time()) > 0:
             await asyncio.sleep(rest)
 
     async def _publish(self, batch: dict[Draft, asyncio.Future[None]]) -> None:

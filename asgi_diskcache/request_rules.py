@@ -5,8 +5,6 @@ A rule tells whether it holds; where its reason is ``header`` it gives that head
 
 from __future__ import annotations
 
-from itertools import chain
-
 from . import forwarding, freshness
 from .exchange import Request, bare, items
 from .memo import Memo
@@ -135,13 +133,13 @@ def is_speculative(request: Request, settings: Settings) -> str:
 
 
 def has_control_characters(request: Request, settings: Settings) -> str:
-    if all(map(str.isprintable, chain.from_iterable(request.headers.values()))):
-        return ""
     return next((name for name, values in request.headers.items() if any(map(_has_controls, values))), "")
 
 
 def _has_controls(value: str) -> bool:
-    return any((character < " " and character != "\t") or character == "\x7f" for character in value)
+    return not value.isprintable() and any(
+        (character < " " and character != "\t") or character == "\x7f" for character in value
+    )
 
 
 # Who purges.

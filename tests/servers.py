@@ -154,8 +154,8 @@ def serving_by_waitress(app: Any, **options: Any) -> Iterator[int]:
     try:
         yield int(server.effective_port)
     finally:
+        server.task_dispatcher.shutdown()  # A worker that has answered wakes the server once more.
         with server.trigger.lock:  # As one: a worker's pull would carry it out, and close what ours is written to.
             server.trigger.thunks.append(lambda: waitress.wasyncore.close_all(sockets))
             server.trigger.pull_trigger()
         thread.join(30)
-        server.task_dispatcher.shutdown()

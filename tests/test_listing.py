@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pty
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,9 +126,8 @@ def test_status_counts_pages_by_directory(cache: DiskCache) -> None:
 def test_status_is_a_few_lines_for_people(cache: DiskCache) -> None:
     found = run("status", str(cache.directory))
     assert found.exit_code == 0
-    for wanted in (f"cache    {cache.directory}", "pages    6 (6.0 KiB)", "storing  possible", "/blog/"):
+    for wanted in (f"cache    {cache.directory}", "pages    6 (6.0 KiB)", "storing  possible", "/blog/", "0s ago"):
         assert wanted in found.stdout
-    assert re.search(r"[0-9]+s ago", found.stdout)
 
 
 def test_status_names_the_options_that_are_not_the_defaults(tmp_path: Path) -> None:

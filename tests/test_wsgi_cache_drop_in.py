@@ -302,7 +302,7 @@ def test_the_log_says_once_where_it_is_stricter(tmp_path: Path, caplog: pytest.L
         assert caplog.messages == []
         for path in "/a", "/b", "/a":
             site.get(path)
-    (said,) = [record.message for record in caplog.records if record.name == "asgi_diskcache"]
+    (said,) = caplog.messages
     assert said.startswith("stricter than wsgi_cache: ") and "session cookie" in said and "allowed_hosts" in said
 
 

@@ -55,8 +55,8 @@ class Claim:
 class Places:
     """The directories that this process holds open for its renders."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = str(root)
+    def __init__(self, root: str) -> None:
+        self._root = root
         self._open: dict[tuple[int, int], Place] = {}
         self._lock = Lock()
         forget_after_fork(self)

@@ -6,11 +6,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-_OVERHEAD = 8192
-"""Bytes that a page may take beyond its own: the rest of its last block, and its name in a directory."""
-
 _NEW_FILES = 33
-"""Inodes that a page may take: its own, and one for each directory on the way to it."""
+"""Inodes that a page may take, and blocks beyond its own bytes: for itself, and for each directory on its way."""
 
 
 def is_short_of_space(place: str | int, min_free: str) -> bool:
@@ -20,25 +17,25 @@ def is_short_of_space(place: str | int, min_free: str) -> bool:
 
     Raises ``OSError``. File systems without a fixed number of inodes have no share of them to run short of.
     """
-    room, inodes = _left(place, min_free)
-    return room < 0 or inodes < 0
+    blocks, inodes = _left(os.statvfs(place), min_free)
+    return blocks < 0 or inodes < 0
 
 
 def has_room_for(place: str | int, min_free: str, sizes: Sequence[int]) -> bool:
     """Whether pages of so many bytes surely leave ``min_free``. Raises ``OSError``."""
-    room, inodes = _left(place, min_free)
-    return room >= sum(sizes) + _OVERHEAD * len(sizes) and inodes >= _NEW_FILES * len(sizes)
+    status, files = os.statvfs(place), _NEW_FILES * len(sizes)
+    blocks, inodes = _left(status, min_free)
+    return blocks >= sum(sizes) / status.f_frsize + files and inodes >= files
 
 
-def _left(place: str | int, min_free: str) -> tuple[float, float]:
-    """The bytes and the inodes that are left beyond ``min_free``."""
-    status = os.statvfs(place)
+def _left(status: os.statvfs_result, min_free: str) -> tuple[float, float]:
+    """The blocks and the inodes that are left beyond ``min_free``."""
     if min_free.endswith("%"):
         share = float(min_free[:-1]) / 100
         blocks, inodes = status.f_blocks * share, status.f_files * share
     else:
         blocks, inodes = int(min_free) / status.f_frsize, 1
-    return (status.f_bavail - blocks) * status.f_frsize, status.f_favail - inodes if status.f_files else float("inf")
+    return status.f_bavail - blocks, status.f_favail - inodes if status.f_files else float("inf")
 
 
 def obstacle(root: str, min_free: str) -> str:

@@ -48,7 +48,7 @@ class Store:
         """Whether the directory was taken over by a process with other settings, or for another app."""
         self.folds_case = False
         """Whether the directory takes capitals for small letters."""
-        self._places = Places(Path(root))
+        self._places = Places(root)
         self._writer = Writer(self.control.writers)
         self._publishing = Publishing(self.control, self._places, self._writer, settings, self.trouble)
         self._entries = entries.Entries(root, self._may_answer)
