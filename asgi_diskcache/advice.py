@@ -117,7 +117,7 @@ def lifting(reason: str, request: Request, response: Response, settings: Setting
     usable = None if of_request or response.status != 200 else response
     for options in _LIFTS[word](name, request, usable, settings) if word in _LIFTS else ():
         with suppress(ValueError):
-            if reason not in every(request, response, replace(settings, **options)):  # type: ignore[arg-type]
+            if reason not in every(request, response, replace(settings, **options)):  # type: ignore[arg-type] # Names of options.
                 return options
     return {}
 

@@ -163,6 +163,7 @@ class Renderer:
     """A WSGI app as the ASGI app that fills: each render in a thread, by the ``Call`` in its scope."""
 
     def __init__(self) -> None:
+        # a2wsgi has its own types for scope, receive and send.
         self._threads: ASGIApp = WSGIMiddleware(_render, workers=WORKERS)  # type: ignore[assignment]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

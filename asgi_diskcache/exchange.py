@@ -204,7 +204,7 @@ def filling_scope(scope: Mapping[str, object], settings: Settings) -> dict[str, 
 
 
 def _headers(scope: Mapping[str, object]) -> RawHeaders:
-    return scope["headers"]  # type: ignore[return-value]
+    return scope["headers"]  # type: ignore[return-value] # By the ASGI specification.
 
 
 def _bytes(value: object) -> bytes:

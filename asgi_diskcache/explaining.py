@@ -189,7 +189,7 @@ def _judge(found: Explanation, exchange: Exchange, cache: DiskCache) -> None:
     for reason in found.reasons:
         options = _lifting(reason, exchange, lifted)
         found.options |= options
-        lifted = replace(lifted, **options)  # type: ignore[arg-type]
+        lifted = replace(lifted, **options)  # type: ignore[arg-type] # The names are those of options.
         if not options:
             found.hints[reason] = _hint(reason, exchange, lifted)
     if stay := found.hints.keys() - {"disk"}:

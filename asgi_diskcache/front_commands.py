@@ -67,6 +67,7 @@ def config_command(
     write it again when they change. With --check, exit 1 if FILE says something else, comments aside.
     """
     with usage_errors():
+        # What click gives under the names of its fields.
         front = Front(server_name=server_name, static=static, command=command_line(), **given)  # type: ignore[arg-type]
         opened = options.open_cache(cache, app_dir)
         text = config(server, opened, front, part)

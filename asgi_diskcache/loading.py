@@ -223,6 +223,7 @@ def _is_wsgi(app: object, counts: tuple[int, ...]) -> bool:
 def _is_async(app: object) -> bool:
     while isinstance(app, functools.partial):
         app = app.func
+    # Not whether it can be called, but whether that is a coroutine.
     return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(getattr(app, "__call__", None))  # noqa: B004
 
 

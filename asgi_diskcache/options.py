@@ -6,10 +6,10 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -18,8 +18,6 @@ from .checks import DEFAULT_HEADERS
 from .loading import LoadError, load_cache
 from .serving import Site
 from .settings import ANALYTICS_COOKIES, SESSION_COOKIES, TRACKING_PARAMETERS, VARIANT_HEADERS
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
@@ -59,7 +57,7 @@ _SITE = (
 )
 
 
-def site(command: Command) -> Command:
+def site(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command APP and the options of its cache, as one ``Site``."""
 
     @wraps(command)
@@ -67,10 +65,14 @@ def site(command: Command) -> Command:
         given = {name: rest.pop(name) for name in _OPTIONS}
         return command(site=Site(app, app_dir, interface, cache, cache_options(**given), adopts=True), **rest)
 
-    found: Any = with_site
-    for decorate in reversed(_SITE):
-        found = decorate(found)
-    return found  # type: ignore[no-any-return]
+    return decorated(with_site, _SITE)
+
+
+def decorated(command: Callable[..., Any], decorators: Sequence[Callable[[Any], Any]]) -> Callable[..., Any]:
+    """The command with all of these, as if they stood above it in this order."""
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
 
 
 _OPTIONS = (

@@ -191,6 +191,7 @@ def send_at_once() -> None:
             found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return found
 
+    # uvicorn has no option for it.
     Config.bind_socket = bind_without_delay  # type: ignore[assignment, method-assign]
 
 

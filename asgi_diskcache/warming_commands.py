@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 import click
 
@@ -27,8 +28,6 @@ from .serving import Site
 from .warming import Report, Run, refresh, warm
 from .warming.errands import CONCURRENCY, LONGEST_TIMEOUT, TIMEOUT
 from .warming.tuning import tune
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 _LIFTED = frozenset({"content-type", "cache-control", "vary", "header", "session", "user", "too-large"})
 """Refusals that options lift where the page is the same for everybody."""
@@ -103,27 +102,20 @@ _EFFORT = (
 )
 
 
-def sources(command: Command) -> Command:
+def sources(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say where it begins."""
-    return _with(_SOURCES, command)
+    return options.decorated(command, _SOURCES)
 
 
-def effort(command: Command) -> Command:
+def effort(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that say how it is done."""
-    return _with(_EFFORT, command)
+    return options.decorated(command, _EFFORT)
 
 
 def host_of(base_url: str | None) -> str:
     """The host of a base URL; ``""`` where there is none, or what was given is none."""
     named = Origin.named_by(base_url or "")
     return named.partition("://")[2] if named else ""
-
-
-def _with(decorators: tuple[Callable[[Any], Any], ...], command: Command) -> Command:
-    found: Any = command
-    for decorate in reversed(decorators):
-        found = decorate(found)
-    return found  # type: ignore[no-any-return]
 
 
 @click.command("warm", epilog="Example: asgi-diskcache warm mysite:app --crawl --base-url https://example.org")
@@ -165,7 +157,7 @@ def refresh_command(
     """
     host_of_run, age = host_of(wanted["base_url"]), older_than or 0
     site = replace(site, adopts=True, keeps=True, fills=not dry_run, host=host_of_run)
-    begin = lambda **how: refresh(site, *patterns, older_than=age, dry_run=dry_run, **how)  # noqa: E731
+    begin = partial(refresh, site, *patterns, older_than=age, dry_run=dry_run)
     run(begin, "refresh", dry_run=dry_run, **wanted)
 
 

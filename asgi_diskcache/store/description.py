@@ -32,7 +32,8 @@ def described(
         **({"app": app} if app else {}),
         "options": settings.options(),
     }
-    return json.loads(json.dumps(described))  # type: ignore[no-any-return]
+    as_read: dict[str, object] = json.loads(json.dumps(described))
+    return as_read
 
 
 def is_ours(found: Mapping[str, object], settings: Settings, app: str) -> bool:

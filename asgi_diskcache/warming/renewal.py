@@ -50,8 +50,8 @@ class Renewal:
         entry = next(self._entries, None)
         if entry is None:
             return None
-        page, wish = entry.page, "try" if self._tries else "renew"
-        job = Job(next(self._ids), encoded(page.path).decode(), self._host_of(page), wish)  # type: ignore[arg-type]
+        page = entry.page
+        job = Job(next(self._ids), encoded(page.path).decode(), self._host_of(page), "try" if self._tries else "renew")
         self._pages[job.id] = page
         return job
 
