@@ -33,7 +33,7 @@ from disks import (
 from harness import a_cache, eventually, pages_below
 
 from asgi_diskcache import DiskCache
-from asgi_diskcache.store import entries, syncing
+from asgi_diskcache.store import entries, lately, syncing
 
 __all__ = ["public"]
 
@@ -634,6 +634,23 @@ def test_a_page_that_others_may_have_stored_meanwhile_is_not_remembered(settled:
     answers = iter([True, False])
     opened = entries.Entries(str(tmp_path), lambda: next(answers))
     assert opened.open("a") and not opened._known
+
+
+def test_one_look_is_shared_for_a_moment_and_trouble_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+
+    def look() -> int:
+        looks.append(1)
+        return len(looks) // (len(looks) - 1)  # Fails the first time.
+
+    monkeypatch.setattr(lately, "MOMENT", 60)
+    seen = lately.Lately(look)
+    with pytest.raises(ZeroDivisionError):
+        seen()
+    assert seen() == seen() == 2
+    monkeypatch.setattr(lately, "MOMENT", 0)
+    seen = lately.Lately(look)
+    assert seen() == seen() == 1 and len(looks) == 4
 
 
 def test_a_list_of_purges_that_is_written_anew_in_place_is_another_one(cache: DiskCache) -> None:

@@ -130,6 +130,28 @@ def test_a_process_with_old_settings_does_not_take_the_directory_back_when_the_l
     assert put(new, "/c") == "stored"
 
 
+def test_whoever_takes_a_directory_over_stores_nothing_before_others_have_looked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("lately", "store"):
+        monkeypatch.setattr(f"asgi_diskcache.store.{module}.MOMENT", 0.5)
+    old, new = a_cache(tmp_path, version="1"), a_cache(tmp_path, version="2")
+    put(old, "/a")
+    assert got(old, "/b") is None  # A look that is good for a moment.
+    assert put(new, "/b", b"theirs") == "stored"
+    assert got(old, "/b") is None
+    assert put(old, "/c") == "disk"
+
+
+def test_a_directory_without_settings_is_of_whoever_comes_first_whatever_was_begun_there(tmp_path: Path) -> None:
+    old, new = a_cache(tmp_path, version="1"), a_cache(tmp_path, version="2")
+    late = draft(old, "/a")
+    old.store.control.settings.unlink()
+    assert put(new, "/b") == "stored"
+    assert publish(old, late) == "purged"
+    assert put(old, "/c") == "disk"
+
+
 def test_a_server_with_old_settings_goes_on_without_a_cache(tmp_path: Path) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":

@@ -14,8 +14,12 @@ from asgi_diskcache.mapping import Page
 
 from .forks import forget_after_fork
 from .journal import Position
+from .lately import Lately
 
 DIRECTORY = os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW | getattr(os, "O_PATH", os.O_RDONLY)
+
+SPOOL_DESCRIPTORS = 3
+"""Files that a body too large for memory holds open: to write, to read, and its directory."""
 
 Identity = tuple[int, int]
 """Inode and modification time in nanoseconds of what stands at a target."""
@@ -59,10 +63,15 @@ class Places:
         self._root = root
         self._open: dict[tuple[int, int], Place] = {}
         self._lock = Lock()
+        self._limit = Lately(descriptor_limit)
         forget_after_fork(self)
 
     def __len__(self) -> int:
         return len(self._open)
+
+    def are_too_many(self, spools: int) -> bool:
+        """Whether the cache, with so many spools, holds as many files open as it may."""
+        return len(self._open) + SPOOL_DESCRIPTORS * spools >= self._limit()
 
     def claim(self, page: Page, position: Position) -> Claim:
         """Note what stands where the page will stand.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
+import random
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -199,7 +199,7 @@ class Publishing:
 
     def _date(self, draft: Draft, newer_than: int) -> None:
         # To the nanosecond: inodes are used again, so that a page and what follows it could be taken for the same.
-        moment = max(draft.second, newer_than + 1) * 10**9 + secrets.randbelow(10**9)
+        moment = max(draft.second, newer_than + 1) * 10**9 + random.randrange(10**9)
         os.utime(draft.name, ns=(moment, moment), dir_fd=draft.directory, follow_symlinks=False)
 
     def _replace(self, name: str, target: str, directory: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,15 +21,13 @@ from .entries import Entry, Stored
 from .files import write_all
 from .forks import forget_after_fork
 from .journal import Position
-from .places import Claim, Places, Unstorable, descriptor_limit
+from .lately import MOMENT, Lately
+from .places import Claim, Places, Unstorable
 from .publishing import Publishing
 from .space import is_short_of_space, obstacle
 from .sweeping import sweep
 from .trouble import Trouble
 from .writers import Writer
-
-SPOOL_DESCRIPTORS = 3
-"""Files that a body too large for memory holds open: to write, to read, and its directory."""
 
 _UNICODE = sys.getfilesystemencoding() == "utf-8"
 
@@ -55,6 +54,8 @@ class Store:
         self._settings_file = str(self.control.settings)
         self._seen: tuple[int, int] | None = None
         """The settings file as it was when it was last read: ours."""
+        self._is_ours = Lately(self._is_ours_now)
+        self._is_short = Lately(lambda: is_short_of_space(root, str(settings.min_free)))
         self._joining = Lock()
         self._spools: set[Draft] = set()
         forget_after_fork(self)
@@ -225,6 +226,9 @@ class Store:
             found = None
         if found != (wanted := described(self.settings, self.app, found, self.control.visible)):
             self.control.write_settings(wanted)
+        if found is None:
+            time.sleep(2 * MOMENT)  # Whoever has other settings sees these, before anything can be stored by them.
+            self.control.journal.begin()
         self.control.journal.ensure()
         self._seen = self._look()
         return True
@@ -246,9 +250,9 @@ class Store:
         self.trouble.say("retired", f"{self.root}: taken over by {by}, so left alone now")
 
     def _claimed(self, page: Page, position: Position) -> Claim:
-        if is_short_of_space(self.root, str(self.settings.min_free)):
+        if self._is_short():
             raise Unstorable("disk")
-        if len(self._places) + SPOOL_DESCRIPTORS * len(self._spools) >= descriptor_limit():
+        if self._places.are_too_many(len(self._spools)):
             raise Unstorable("busy")
         return self._places.claim(page, position)
 
@@ -279,7 +283,7 @@ class Store:
     def _fits(self, found: Mapping[str, object] | None) -> bool:
         return found is None or is_ours(found, self.settings, self.app)
 
-    def _is_ours(self) -> bool:
+    def _is_ours_now(self) -> bool:
         """Whether the directory still is: another process may have taken it over since we looked."""
         if (seen := self._look()) != self._seen and seen:
             found = self.control.read_settings()
