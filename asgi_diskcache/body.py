@@ -6,6 +6,7 @@ import asyncio
 from bisect import bisect_right
 from contextlib import suppress
 
+from .pulses import Pulse
 from .store import Draft, Spool, Store, Unstorable
 
 SPOOL_ABOVE = 256 * 1024
@@ -19,26 +20,6 @@ CRUMB = 4096
 
 PATIENCE = 30.0
 """Seconds for which a reader without progress may hold the others up."""
-
-
-class Pulse:
-    """What wakes everybody who waits for it now, and nobody later."""
-
-    def __init__(self) -> None:
-        self._waiting: list[asyncio.Future[None]] = []
-
-    def wait(self) -> asyncio.Future[None]:
-        """The next pulse, from this call on: a coroutine that ``wait_for`` makes a task would miss one before."""
-        pulse = asyncio.get_running_loop().create_future()
-        self._waiting.append(pulse)
-        return pulse
-
-    def set(self) -> None:
-        """Wake them."""
-        waiting, self._waiting = self._waiting, []
-        for pulse in waiting:
-            if not (pulse.done() or pulse.get_loop().is_closed()):
-                pulse.set_result(None)
 
 
 class Slow(Exception):

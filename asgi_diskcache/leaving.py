@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
 from starlette.types import Message, Receive
 
 RECHECK = 1.0
 """Seconds between two looks at who has left an app that is silent for too long."""
-
-
-async def within(seconds: float, event: asyncio.Event) -> None:
-    """Wait for an event, but no longer than this."""
-    with suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
 
 
 class Caller:

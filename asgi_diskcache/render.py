@@ -13,8 +13,9 @@ from . import cache_status
 from .body import Body, Reader
 from .exchange import FILTERED, INFORMATIONAL, Response, fields, filling_scope
 from .failures import Broken, Quit, called
-from .leaving import RECHECK, Caller, within
+from .leaving import RECHECK, Caller
 from .policy import ENDING, STORED, refusal
+from .pulses import Latch
 from .settings import Settings
 from .store import Claim, Draft, Store, log
 
@@ -36,7 +37,7 @@ class Render:
         self._heard = self._loop.time()
         self._draft = Draft(claim)
         self._body = Body(store, self._draft)
-        self._decided = asyncio.Event()
+        self._decided = Latch()
         self._start: Message | None = None
         self._response: Response | None = None
         self._client: tuple[Caller, Send] | None = None
@@ -45,10 +46,10 @@ class Render:
         self._asked = False
         self._returned = False
         self._ended = False
-        self._turned = asyncio.Event()
+        self._turned = Latch()
         self._task: asyncio.Task[None] | None = None
         self._published = ""
-        self._settled = asyncio.Event()
+        self._settled = Latch()
 
     @property
     def outcome(self) -> str:
@@ -76,9 +77,9 @@ class Render:
         remaining = self._heard + self._settings.render_timeout - self._loop.time()
         return remaining if remaining > 0 else RECHECK
 
-    async def settled(self) -> None:
-        """Wait until publication is decided."""
-        await self._settled.wait()
+    def settled(self) -> Awaitable[None]:
+        """When publication is decided."""
+        return self._settled.wait()
 
     async def lead(self, app: ASGIApp, receive: Receive, send: Send, done: Callable[[Render], None]) -> None:
         """Call the app, feed this client, and stay until publication is decided, which ``done`` is told.
@@ -94,7 +95,8 @@ class Render:
                 self._leader = reader
                 await self._decided.wait()
                 error = await self._failure(reader, send) if self._start else None
-            await (self._stay(self._task, error) if self._start else self._task)
+            await (self._settled.wait() if self._start else self._task)
+            self._conclude(self._task, error)
         except Quit as quitting:
             raise quitting.__cause__ or quitting from None
         except asyncio.CancelledError:
@@ -117,8 +119,8 @@ class Render:
             return False
         caller = Caller(receive)
         with Reader(self._body) as reader, closing(caller):
-            while not self._decided.is_set() and not self.is_silent:
-                await within(self._patience, self._decided)
+            while not self._decided.is_set and not self.is_silent:
+                await self._decided.within(self._patience)
             if self._start is None:
                 return False
             if await self._feed(reader, send, cache_status.COLLAPSED, caller):
@@ -132,8 +134,7 @@ class Render:
             return error
         return None
 
-    async def _stay(self, task: asyncio.Task[None], error: Exception | None) -> None:
-        await self._settled.wait()
+    def _conclude(self, task: asyncio.Task[None], error: Exception | None) -> None:
         if task.cancelled():
             raise Broken(f"the render of {self.claim.page.path} was cancelled")
         task.result()
@@ -206,11 +207,11 @@ class Render:
         if not self._asked:
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
-        while not self._turned.is_set():
+        while not self._turned.is_set:
             if self.is_silent and self._everybody_left():
                 self._body.give_up("incomplete")  # What an app sends that knows may well be less than the page.
                 return {"type": "http.disconnect"}
-            await within(self._patience, self._turned)
+            await self._turned.within(self._patience)
         if (self._passes or self._body.refusal) and self._client:
             return await self._client[0].leaving()
         return {"type": "http.disconnect"}
@@ -290,7 +291,7 @@ class Render:
 
     def _copy_back(self) -> None:
         for key, value in self._scope.items():
-            if key not in FILTERED and self._handed.get(key, FILTERED) is not value:
+            if self._handed.get(key, FILTERED) is not value and key not in FILTERED:
                 self._outer[key] = value
 
     def _finish(self, task: asyncio.Task[None]) -> None:

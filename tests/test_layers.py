@@ -44,6 +44,7 @@ LAYERS: dict[str, set[str]] = {
         "snapshots",
         "uses",
         "leaving",
+        "pulses",
         "failures",
     },
     "edges": {
