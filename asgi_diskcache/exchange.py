@@ -218,7 +218,7 @@ def _target(scope: Mapping[str, object], root_path: str) -> bytes | None:
         target, _, query = target.partition(b"?")
         if query != _bytes(scope.get("query_string")):
             return None
-    return public_target(target, encoded(root_path))
+    return public_target(target, encoded(root_path) if root_path else b"")
 
 
 def _requoted(path: str) -> bytes:

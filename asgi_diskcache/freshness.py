@@ -8,6 +8,7 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 
 from .exchange import Fields, items
+from .memo import Memo
 
 FORBIDDING = frozenset({"no-store", "no-cache", "private", "must-revalidate", "proxy-revalidate", "content"})
 """Response directives that a plain file cannot obey (RFC 9111 section 5.2.2)."""
@@ -86,9 +87,16 @@ def seconds(number: str) -> float | None:
 
     Numbers of any length are read, and no caller is given one that it cannot calculate with.
     """
+    return _SECONDS[number]
+
+
+def _seconds(number: str) -> float | None:
     number = number.strip(" \t")
     # int() refuses more than 4300 digits, and float() makes an infinity of more than 308.
     return min(float(number), _ENDLESS) if number.isascii() and number.isdigit() else None
+
+
+_SECONDS = Memo(_seconds)
 
 
 def second(date: str) -> float | None:

@@ -180,12 +180,12 @@ def _suffix_for(path: str, settings: Settings) -> str:
 
 
 def _is_safe(path: str, file: str, settings: Settings) -> bool:
+    is_harmless = _ORDINARY.fullmatch(file) is not None or _is_harmless(path, file, settings)
+    return is_harmless and not _takes_anothers_name(path, file, settings)
+
+
+def _is_harmless(path: str, file: str, settings: Settings) -> bool:
     segments = file.split("/")
-    is_harmless = _ORDINARY.fullmatch(file) is not None or _is_harmless(path, file, segments, settings)
-    return is_harmless and not _takes_anothers_name(path, segments, settings)
-
-
-def _is_harmless(path: str, file: str, segments: list[str], settings: Settings) -> bool:
     return (
         len(segments) <= MAX_DEPTH
         and len(file.encode("utf-8", "surrogatepass")) <= MAX_PATH
@@ -208,18 +208,15 @@ def _is_safe_segment(segment: str) -> bool:
     )
 
 
-def _takes_anothers_name(path: str, segments: list[str], settings: Settings) -> bool:
+def _takes_anothers_name(path: str, file: str, settings: Settings) -> bool:
     # In a snapshot /a/ and /a/index.html are one file, and so are /b and /b.html, as on the servers that it is for.
-    return not settings.is_snapshot and (
-        _takes_the_index(path, segments, settings) or _takes_the_suffix(path, settings)
-    )
+    return not settings.is_snapshot and (_takes_the_index(path, file, settings) or _takes_the_suffix(path, settings))
 
 
-def _takes_the_index(path: str, segments: list[str], settings: Settings) -> bool:
-    index, names = settings.directory_index.casefold(), segments[:-1] if path.endswith("/") else segments
-    return any(name.casefold().startswith(index) for name in names)
+def _takes_the_index(path: str, file: str, settings: Settings) -> bool:
+    names = path if path.endswith("/") else f"/{file}"
+    return f"/{settings.directory_index}".casefold() in names.casefold()
 
 
 def _takes_the_suffix(path: str, settings: Settings) -> bool:
-    suffix = settings.suffix.casefold()
-    return bool(suffix) and any(segment.casefold().endswith(suffix) for segment in path.split("/"))
+    return settings.suffix != "" and f"{settings.suffix}/".casefold() in f"{path}/".casefold()

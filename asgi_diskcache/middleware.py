@@ -73,9 +73,10 @@ class DiskCacheMiddleware:
             return await self._lead(request, scope, receive, send)
         if reason := cache.memory.refusal(page):
             return reason
-        if landing := cache.renders.landing(page):
+        renders = cache.renders
+        if landing := renders.landing(page):
             await landing.settled()
-        if render := cache.renders.joinable(page):
+        if render := renders.joinable(page):
             if not await render.follow(receive, send):
                 return render.outcome or "incomplete"
             cache.stats.followed()

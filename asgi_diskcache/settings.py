@@ -141,7 +141,11 @@ class Settings:
 
     def covers(self, path: str) -> bool:
         """Whether ``include`` and ``exclude`` leave this path to the cache."""
-        return self._covered[path]
+        return self._covers_all or self._covered[path]
+
+    @cached_property
+    def _covers_all(self) -> bool:
+        return "/**" in self.include and not self.exclude
 
     @cached_property
     def _covered(self) -> Memo[str, bool]:

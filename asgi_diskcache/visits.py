@@ -46,6 +46,6 @@ _STANDING = frozenset({"", "hit", "stored", "unchanged", "superseded"})
 def visit_in(request: Mapping[str, object]) -> Visit | None:
     """The visit that a scope or an environ belongs to, or ``None`` for a client's request."""
     found = request.get(KEY)
-    if found is None and isinstance(outer := request.get(_OUTER), dict):
+    if found is None and _OUTER in request and isinstance(outer := request[_OUTER], dict):
         found = outer.get(KEY)
     return found if isinstance(found, Visit) else None
