@@ -10,6 +10,9 @@ from .store import Draft, Store, in_thread
 MAX_BYTES = 64 << 20
 """Bytes of bodies in memory that may wait for the disk; a page beyond them is not stored."""
 
+MAX_WAITING = 512
+"""Pages that may wait, however small: the garbage collector looks at all that they hold, at everybody's cost."""
+
 PAUSE = 0.02
 """Seconds between two batches that are not full: a disk is synced once for all pages that come meanwhile."""
 
@@ -20,10 +23,11 @@ MAX_BATCH = 64
 class Publisher:
     """The drafts of one event loop on their way to the disk."""
 
-    def __init__(self, store: Store, pause: float) -> None:
-        """Publish in ``store``, with so many seconds between two batches that are not full."""
+    def __init__(self, store: Store, pause: float, most: float) -> None:
+        """Publish in ``store``, with ``pause`` seconds between two batches that are not full, and ``most`` waiting."""
         self._store = store
         self._pause = pause
+        self._most = most
         self._ended = -pause
         self._waiting: dict[Draft, asyncio.Future[None]] = {}
         self._bytes = 0
@@ -32,7 +36,7 @@ class Publisher:
     async def publish(self, draft: Draft) -> str:
         """Publish a draft, and wait for it; ``stored``, ``unchanged``, or the reason why not. The draft is spent."""
         size = sum(map(len, draft.body))
-        if self._bytes + size > MAX_BYTES:
+        if self._bytes + size > MAX_BYTES or len(self._waiting) >= self._most:
             self._store.discard(draft)
             return "busy"
         self._bytes += size

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from math import inf
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .mapping import Page
 from .memory import Memory
-from .publisher import PAUSE, Publisher
+from .publisher import MAX_WAITING, PAUSE, Publisher
 from .render import Render
 from .settings import Settings
 from .store import Claim, Store, log
@@ -22,8 +23,8 @@ class Renders:
     def __init__(self, store: Store, memory: Memory) -> None:
         self._store = store
         self._memory = memory
-        self._publisher = Publisher(store, PAUSE)
-        self._of_visits = Publisher(store, 0)
+        self._publisher = Publisher(store, PAUSE, MAX_WAITING)
+        self._of_visits = Publisher(store, 0, inf)
         self._open: dict[Page, Render] = {}
 
     def joinable(self, page: Page) -> Render | None:

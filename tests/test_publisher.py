@@ -6,6 +6,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Callable, Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_what_comes_while_the_disk_is_busy_goes_there_in_batches(
     monkeypatch.setattr(publisher, "MAX_BATCH", 10)
 
     async def main() -> list[str]:
-        queue = Publisher(cache.store, 0)
+        queue = Publisher(cache.store, 0, inf)
         first = asyncio.create_task(queue.publish(draft(cache, "/first")))
         await begun(disk)
         others = [asyncio.create_task(queue.publish(draft(cache, f"/{number}"))) for number in range(25)]
@@ -104,7 +105,7 @@ def test_pages_that_come_soon_after_a_batch_are_synced_together(cache: DiskCache
     disk.go_on.set()
 
     async def main() -> list[str]:
-        queue = Publisher(cache.store, 3)
+        queue = Publisher(cache.store, 3, inf)
         first = await queue.publish(draft(cache, "/first"))
         others = []
         for number in range(3):
@@ -116,13 +117,13 @@ def test_pages_that_come_soon_after_a_batch_are_synced_together(cache: DiskCache
     assert disk.batches == [1, 3]
 
 
-def test_above_the_bound_a_page_is_not_stored_and_nobody_waits(
+def test_above_the_bound_in_bytes_a_page_is_not_stored_and_nobody_waits(
     cache: DiskCache, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(publisher, "MAX_BYTES", 100)
 
     async def main() -> list[str]:
-        queue = Publisher(cache.store, 0)
+        queue = Publisher(cache.store, 0, inf)
         waiting = asyncio.create_task(queue.publish(draft(cache, "/a", b"x" * 60)))
         await begun(disk)
         refused = await queue.publish(draft(cache, "/b", b"x" * 60))
@@ -130,6 +131,21 @@ def test_above_the_bound_a_page_is_not_stored_and_nobody_waits(
         return [await waiting, refused, await queue.publish(draft(cache, "/c", b"x" * 100))]
 
     assert asyncio.run(main()) == ["stored", "busy", "stored"]
+    assert no_leftovers(cache)
+
+
+def test_above_the_bound_in_pages_a_page_is_not_stored_and_nobody_waits(cache: DiskCache, disk: Disk) -> None:
+    async def main() -> list[str]:
+        queue = Publisher(cache.store, 0, 2)
+        begins = [asyncio.create_task(queue.publish(draft(cache, "/first")))]
+        await begun(disk)
+        begins += [asyncio.create_task(queue.publish(draft(cache, f"/{number}"))) for number in range(2)]
+        await asyncio.sleep(0)
+        refused = await queue.publish(draft(cache, "/many"))
+        disk.go_on.set()
+        return [*[await task for task in begins], refused, await queue.publish(draft(cache, "/later"))]
+
+    assert asyncio.run(main()) == ["stored", "stored", "stored", "busy", "stored"]
     assert no_leftovers(cache)
 
 
@@ -146,7 +162,7 @@ def test_a_batch_that_breaks_wakes_everybody(cache: DiskCache, monkeypatch: pyte
     monkeypatch.setattr(publisher, "MAX_BATCH", 2)
 
     async def main() -> list[str]:
-        queue = Publisher(cache.store, 0)
+        queue = Publisher(cache.store, 0, inf)
         everybody = asyncio.gather(*(queue.publish(draft(cache, f"/{number}")) for number in range(6)))
         return await asyncio.wait_for(everybody, 30)
 
@@ -160,7 +176,7 @@ def test_a_batch_that_breaks_wakes_everybody(cache: DiskCache, monkeypatch: pyte
 @pytest.mark.parametrize("whom", ["one that is being published", "one that waits", "the queue", "everybody"])
 def test_who_is_cancelled_leaves_nothing_and_nobody_waiting(cache: DiskCache, disk: Disk, whom: str) -> None:
     async def main() -> list[Any]:
-        queue = Publisher(cache.store, 0)
+        queue = Publisher(cache.store, 0, inf)
         first = asyncio.create_task(queue.publish(draft(cache, "/first")))
         await begun(disk)
         late = draft(cache, "/late")
