@@ -37,8 +37,18 @@ from asgi_diskcache.store import entries, lately, syncing
 
 __all__ = ["public"]
 
+
+def are_synced_together(*places: str) -> bool:
+    """Whether files in these directories are."""
+    descriptor = os.open(places[0], os.O_RDONLY)
+    try:
+        return syncing.are_synced_together([os.stat(place).st_dev for place in places], descriptor)
+    finally:
+        os.close(descriptor)
+
+
 needs_known_file_system = pytest.mark.skipif(
-    not syncing.are_synced_together([os.stat(gettempdir()).st_dev] * syncing.MANY),
+    not are_synced_together(*[gettempdir()] * syncing.MANY),
     reason="the file system of temporary files, or Linux before 5.8, is not known to sync as a whole",
 )
 
@@ -163,8 +173,14 @@ def test_pages_on_a_file_system_that_is_not_known_are_synced_one_by_one(
 
 
 def test_pages_on_several_file_systems_are_synced_one_by_one() -> None:
-    here, there = os.stat(gettempdir()).st_dev, os.stat("/dev").st_dev
-    assert not syncing.are_synced_together([*[here] * syncing.MANY, there])
+    assert not are_synced_together(*[gettempdir()] * syncing.MANY, "/dev")
+
+
+def test_a_file_system_is_asked_for_its_kind_once() -> None:
+    before = syncing._kind.cache_info().misses
+    for _ in range(3):
+        are_synced_together(*[gettempdir()] * syncing.MANY)
+    assert syncing._kind.cache_info().misses <= before + 1
 
 
 @needs_strace

@@ -134,8 +134,8 @@ class Publishing:
         changed = [draft for draft in drafts if not draft.unchanged]
         # All at once tells of no error from before the first was opened, as there may be of one that grew in its file.
         together = [draft for draft in changed if not draft.grew]
-        if are_synced_together([draft.device for draft in together]):
-            with suppress(OSError):  # It may be anybody's file that failed: each tells for itself then.
+        with suppress(OSError):  # It may be anybody's file that failed: each tells for itself then.
+            if together and are_synced_together([draft.device for draft in together], together[0].descriptor):
                 sync_file_system(together[0].descriptor)
                 changed = [draft for draft in changed if draft.grew]
         failed = self._failed_alone(changed)

@@ -7,6 +7,7 @@ import platform
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 
 MANY = 4
 """Files from which on their file system is synced once: each sync alone waits for the disk to have emptied its own
@@ -35,13 +36,19 @@ def start_writing(descriptor: int) -> None:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def are_synced_together(devices: Sequence[int]) -> bool:
-    """Whether files on these devices are: many, all on one, and of a file system that is known for it."""
-    return _syncfs is not None and len(devices) >= MANY and len(set(devices)) == 1 and _kind(devices[0]) in KNOWN
+def are_synced_together(devices: Sequence[int], descriptor: int) -> bool:
+    """Whether files on these devices are: many, all on one, and of a file system that is known for it.
+
+    ``descriptor`` is of one of them. Raises ``OSError``.
+    """
+    if _syncfs is None or len(devices) < MANY or len(set(devices)) > 1:
+        return False
+    return _kind(devices[0], os.statvfs(descriptor).f_fsid) in KNOWN
 
 
-def _kind(device: int) -> str:
-    """The name of the file system on a device now, or ``""``."""
+@lru_cache(maxsize=64)
+def _kind(device: int, file_system: int) -> str:
+    """The name of this file system, which is on this device now, or ``""``."""
     wanted = f"{os.major(device)}:{os.minor(device)}"
     with suppress(OSError), open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
         for line in mounts:
